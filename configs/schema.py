@@ -1,0 +1,125 @@
+"""Every setting of an experiment, as frozen dataclasses with one help line a field.
+
+The help line under a field is also the help of its command-line flag. Nothing heavy is imported here, so that
+`cortical --help` answers at once.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Backend = Literal["rays", "camera"]
+Condition = Literal["clean", "noise", "rawnoise", "dropout"]
+Features = Literal["surface", "sdr", "both"]
+Topology = Literal["all-to-all", "ring", "grid", "small-world", "random", "none"]
+PolicyName = Literal["saccade", "information_gain"]
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+    """The world: which objects there are and how one is presented."""
+
+    objects: str = "default"
+    """Catalogue: default, default-hard, solids, a folder of meshes in the YCB layout, or a URDF file."""
+    scene: Literal["held", "table"] = "held"
+    """held: the object floats at the given pose; table: it comes to rest on a table by gravity."""
+    cube: float = 0.10
+    """Edge, in metres, of the cube in which the object's centre is placed at random."""
+
+
+@dataclass(frozen=True)
+class EyeConfig:
+    """The eye: a grid of patches around one gaze, and how far it may move between two sensations."""
+
+    columns: int = 1
+    """How many patches (one per column) the eye carries: 1, 5 = centre and four, k*k = a square grid, else a spiral."""
+    spread: float = 5.0
+    """Angle in degrees between neighbouring patches."""
+    pixels: int = 8
+    """Each patch is an image of pixels x pixels rays."""
+    field_of_view: float = 6.0
+    """Width of one patch in degrees (12 at most)."""
+    backend: Backend = "rays"
+    """rays: Embree on the meshes at PyBullet's poses; camera: PyBullet's own renderer, same record."""
+    noise: Condition = "noise"
+    """Sensor noise: clean, noise, rawnoise (depth pixels too) or dropout."""
+    distance: float = 0.20
+    """Distance in metres from the centre of the cube at which the eye starts."""
+    max_path: float = 0.20
+    """Longest path in metres between two sensations."""
+    max_turn: float = 30.0
+    """Largest turn of the gaze in degrees between two sensations."""
+
+
+@dataclass(frozen=True)
+class ColumnConfig:
+    """The evidence column: its maps, its noise model, and how many hypotheses it keeps alive."""
+
+    features: Features = "surface"
+    """What a column stores and compares: the surface record, a sparse code of the patch, or both."""
+    node_spacing: float = 0.004
+    """Metres between neighbouring points of a map."""
+    first_cap: int = 20_000
+    """Hypotheses a region keeps after its first sensation."""
+    keep: int = 256
+    """Hypotheses a region keeps in the long run."""
+    outlier: float = 0.03
+    """Share of sensations that the noise model does not explain (the floor of the likelihood)."""
+    device: str = "cpu"
+    """Where the columns run: cpu, cuda, cuda:1, ..."""
+
+
+@dataclass(frozen=True)
+class LateralConfig:
+    """The voting layer that joins the columns of a region."""
+
+    topology: Topology = "all-to-all"
+    """Which columns exchange votes; none: every column for itself."""
+    rounds: int = 0
+    """Exchanges per sensation; 0: as many as the graph needs to agree."""
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """The motor policy."""
+
+    name: PolicyName = "information_gain"
+    """saccade: random points of the visible object; information_gain: the movement expected to teach most."""
+    candidates: int = 64
+    """Movements weighed against each other at every step."""
+    hypotheses: int = 32
+    """Hypotheses whose predictions are compared."""
+
+
+@dataclass(frozen=True)
+class LearnConfig:
+    """How maps are learnt."""
+
+    sensations_per_view: int = 1000
+    """Readings taken from each of the 14 views of an object (1,000 at most)."""
+    patches: int = 25
+    """Patches of the eye while learning (all feed the same map)."""
+
+
+@dataclass(frozen=True)
+class DecisionConfig:
+    """When an episode ends."""
+
+    odds: float = 300.0
+    """Posterior odds of one object against all others and 'none of those I know' that decide."""
+    max_sensations: int = 500
+    """Sensations after which an episode ends undecided."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything that defines a run."""
+
+    world: WorldConfig = field(default_factory=WorldConfig)
+    eye: EyeConfig = field(default_factory=EyeConfig)
+    column: ColumnConfig = field(default_factory=ColumnConfig)
+    lateral: LateralConfig = field(default_factory=LateralConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    learn: LearnConfig = field(default_factory=LearnConfig)
+    decision: DecisionConfig = field(default_factory=DecisionConfig)
+    seed: int = 0
+    """Seed of every random draw of the run."""
