@@ -68,7 +68,7 @@ class Catalogue:
         return iter(self.names)
 
     def mesh(self, name: str) -> Mesh:
-        """The object called `name`. KeyError for an unknown name, ValueError for a file that cannot be used."""
+        """The object called `name`. KeyError for an unknown name, ValueError for an unusable file."""
         if name not in self._readers:
             raise KeyError(f"no object {name!r} in this catalogue{_did_you_mean(name, self.names)}")
         if name not in self._meshes:

@@ -1,8 +1,8 @@
 """Rays cast on the meshes at the poses they have in the world: what patches of an eye see.
 
 Embree finds the triangle a ray meets. It works in single precision and has no instances, so all meshes stand
-still in one scene, each at its own point of a lattice, and rays are brought into the frame of their object and
-cut to the sphere around it, so that neighbours are never met. Distance and colour are then worked out from the
+still in one scene, each at its own point of a lattice; rays are brought into the frame of their object and cut
+to the sphere around it, so that neighbours are never met. Distance and colour are then worked out from the
 triangle itself in double precision.
 """
 
