@@ -1,0 +1,9 @@
+"""Worlds to sense and move in, as Gymnasium environments. Importing this registers `cortical/ObjectExplore-v0`."""
+
+from gymnasium.envs.registration import register
+
+register(
+    id="cortical/ObjectExplore-v0",
+    entry_point="cortical.envs.explore:ObjectExploreEnv",
+    max_episode_steps=500,
+)

@@ -1,0 +1,75 @@
+"""What an observation holds: its spaces, and how a record becomes one."""
+
+from typing import Literal
+
+import numpy as np
+from gymnasium import spaces
+
+from .bodies import Eye
+from .record import Record
+
+ObsMode = Literal["features", "patch", "both"]
+FARTHEST = 10.0
+"""Metres; what lies further out (on an endless table) is clipped to it."""
+SHARPEST = 1000.0
+"""1/m; curvatures are clipped to it."""
+UNIT = 1.001
+"""Bound of the components of unit vectors, with room for rounding."""
+
+
+def observation_space(columns: int, pixels: int, obs_mode: ObsMode) -> spaces.Dict:
+    """The Dict of finite float32 Boxes that `observe` fills."""
+    poses = {
+        "sensor_position": (FARTHEST, (columns, 3)),
+        "sensor_rotation": (UNIT, (columns, 3, 3)),
+        "eye_position": (FARTHEST, (3,)),
+        "eye_rotation": (UNIT, (3, 3)),
+    }
+    features = {
+        "location": (FARTHEST, (columns, 3)),
+        "normal": (UNIT, (columns, 3)),
+        "directions": (UNIT, (columns, 2, 3)),
+        "curvature": (SHARPEST, (columns, 2)),
+    }
+    shares = {"rgb": (columns, 3), "hsv": (columns, 3), "on_object": (columns,), "confidence": (columns,)}
+    vectors = poses if obs_mode == "patch" else poses | features
+    boxes = {name: spaces.Box(-bound, bound, shape, np.float32) for name, (bound, shape) in vectors.items()}
+    boxes["valid"] = spaces.Box(0.0, 1.0, (columns,), np.float32)
+    if obs_mode != "patch":
+        boxes |= {name: spaces.Box(0.0, 1.0, shape, np.float32) for name, shape in shares.items()}
+    if obs_mode != "features":
+        low = np.broadcast_to(np.repeat(np.float32([0.0, -FARTHEST]), 3), (columns, pixels, pixels, 6))
+        high = np.broadcast_to(np.repeat(np.float32([1.0, FARTHEST]), 3), (columns, pixels, pixels, 6))
+        boxes["patch"] = spaces.Box(low, high, dtype=np.float32)
+    return spaces.Dict(boxes)
+
+
+def observe(
+    record: Record, position: np.ndarray, rotation: np.ndarray, eye: Eye, obs_mode: ObsMode
+) -> dict[str, np.ndarray]:
+    """An observation, all its arrays float32 and its own; position, rotation : (c, 3), (c, 3, 3) of the sensors."""
+    single = np.float32
+    observation = {
+        "sensor_position": position.astype(single),
+        "sensor_rotation": rotation.astype(single),
+        "eye_position": eye.position.astype(single),
+        "eye_rotation": eye.rotation.astype(single),
+        "valid": record.valid.astype(single),
+    }
+    if obs_mode != "patch":
+        observation["location"] = _clipped(record.location, FARTHEST)
+        observation["normal"] = record.normal.astype(single)
+        observation["directions"] = record.directions.astype(single)
+        observation["curvature"] = _clipped(record.curvature, SHARPEST)
+        observation["rgb"] = record.rgb.astype(single)
+        observation["hsv"] = record.hsv.astype(single)
+        observation["on_object"] = record.on_object.astype(single)
+        observation["confidence"] = record.confidence.astype(single)
+    if obs_mode != "features":
+        observation["patch"] = _clipped(record.patch, FARTHEST)
+    return observation
+
+
+def _clipped(array: np.ndarray, bound: float) -> np.ndarray:
+    # quicker than np.clip on small arrays
+    return np.minimum(np.maximum(array, np.float32(-bound)), np.float32(bound))

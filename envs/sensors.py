@@ -1,0 +1,130 @@
+"""The sensors an eye carries: one patch per column at fixed angles around the gaze, all with the same noise.
+
+images (rays or camera) -> noise on the depth pixels -> surface fit -> noise on the record
+"""
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+
+from cortical.configs.schema import EyeConfig
+
+from .bodies import Eye, gaze_turn
+from .noise import DEPTH, Bank, perturb, perturb_images
+from .objects import Catalogue, open_catalogue
+from .placing import random_rotations
+from .record import Images, Record
+from .retina import Retina
+from .surface import fit
+
+GOLDEN_ANGLE = math.pi * (3.0 - math.sqrt(5.0))
+BANK_VIEWS = 64
+"""Readings of each object from which stray features are drawn."""
+
+See = Callable[[np.ndarray, np.ndarray], Images]
+"""sensor positions (b, 3) and rotations (b, 3, 3) -> what they see"""
+
+
+def patch_angles(columns: int, spread: float) -> np.ndarray:
+    """Where the patches look, (columns, 2) radians to the right of and below the gaze.
+
+    1: the gaze. 5: the gaze and `spread` degrees above, below, left and right of it. k x k: a square grid of
+    that pitch, row by row from the upper left. Any other number: a spiral from the gaze outwards, as dense.
+    """
+    if columns < 1:
+        raise ValueError(f"an eye needs at least one column, not {columns}")
+    side = math.isqrt(columns)
+    if columns == 5:
+        grid = np.array([(0, 0), (0, -1), (0, 1), (-1, 0), (1, 0)], dtype=float)
+    elif side * side == columns:
+        line = np.arange(side) - (side - 1) / 2
+        grid = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
+    else:
+        number = np.arange(columns)
+        radius, angle = np.sqrt(number / math.pi), number * GOLDEN_ANGLE
+        grid = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+    return grid * math.radians(spread)
+
+
+def patch_rotations(columns: int, spread: float) -> np.ndarray:
+    """eye_from_sensor of every patch, (columns, 3, 3), for `patch_angles`."""
+    return np.stack([gaze_turn(right, down) for right, down in patch_angles(columns, spread)])
+
+
+class Sensors:
+    """The patches of one eye.
+
+    Raises ValueError for a patch wider than 12 degrees, or no column.
+    """
+
+    def __init__(self, config: EyeConfig) -> None:
+        if not 0.0 < config.field_of_view <= 12.0:
+            raise ValueError(f"a patch is at most 12 degrees wide, not field_of_view={config.field_of_view}")
+        self.pixels = config.pixels
+        self.field_of_view = math.radians(config.field_of_view)
+        self.condition = config.noise
+        self.eye_from_sensor = patch_rotations(config.columns, config.spread)
+
+    def __len__(self) -> int:
+        return len(self.eye_from_sensor)
+
+    def poses(self, eye: Eye) -> tuple[np.ndarray, np.ndarray]:
+        """Positions (c, 3) in metres and rotations (c, 3, 3) world_from_sensor of the patches of an eye."""
+        position = np.empty((len(self), 3))
+        position[:] = eye.position
+        return position, eye.rotation @ self.eye_from_sensor
+
+    def sense(
+        self, eye: Eye, see: See, random: np.random.Generator, bank: Bank | None = None, owner: int = -1
+    ) -> tuple[Record, np.ndarray, np.ndarray]:
+        """One reading of every patch; the record, and the positions and rotations of the sensors.
+
+        see : what a batch of sensors sees; bank, owner : as for `noise.perturb`
+        """
+        position, rotation = self.poses(eye)
+        images = perturb_images(see(position, rotation), self.condition, random)
+        depth_noise = DEPTH if self.condition == "rawnoise" else 0.0
+        record = fit(images, self.pixels, self.field_of_view, position, rotation, depth_noise=depth_noise)
+        return perturb(record, self.condition, random, position, rotation, bank, owner), position, rotation
+
+
+@lru_cache(maxsize=4)
+def shared_catalogue(source: str) -> Catalogue:
+    """The catalogue of `source`, opened once a process."""
+    return open_catalogue(source)
+
+
+@lru_cache(maxsize=8)
+def shared_retina(source: str, pixels: int, field_of_view: float) -> Retina:
+    """The retina over all objects of `source`, made once a process; `field_of_view` in radians."""
+    catalogue = shared_catalogue(source)
+    return Retina([catalogue.mesh(name) for name in catalogue.names], pixels, field_of_view)
+
+
+@lru_cache(maxsize=8)
+def shared_bank(source: str, pixels: int, field_of_view: float) -> Bank:
+    """Readings of random surface points of every object of `source`, 0.2 m away; the same in every process."""
+    retina = shared_retina(source, pixels, field_of_view)
+    random = np.random.default_rng(0)
+    owner = np.repeat(np.arange(len(shared_catalogue(source))), BANK_VIEWS)
+    count = len(owner)
+    turn = random_rotations(count, random)
+    # the eye stands at the origin and looks along z: turn and shift the object until a point of it is met
+    position = np.tile([0.0, 0.0, 0.2], (count, 1))
+    for _ in range(64):
+        origins = np.einsum("bji,bj->bi", turn, -position)
+        depth, _ = retina.cast(owner, origins, turn[:, 2, :])
+        missed = ~np.isfinite(depth)
+        if not missed.any():
+            break
+        position[missed, :2] = random.uniform(-0.06, 0.06, (int(missed.sum()), 2))
+        turn[missed] = random_rotations(int(missed.sum()), random)
+    here, straight = np.zeros((count, 3)), np.tile(np.eye(3), (count, 1, 1))
+    images = retina.sense_images(owner, position, turn, here, straight)
+    record = fit(images, pixels, field_of_view, here, straight)
+    met = record.on_object & record.valid
+    return Bank(
+        Record(**{name: getattr(record, name)[met] for name in Record.__dataclass_fields__}), owner[met]
+    )
