@@ -1,4 +1,4 @@
-"""The package as users get it: a wheel with every folder and data file, usable from anywhere, one-way imports."""
+"""The package as users get it: a wheel with every folder and data file, usable from anywhere."""
 
 import shutil
 import subprocess
@@ -16,7 +16,8 @@ DATA = (".toml", ".json")
 
 def python(code: str, cwd: Path) -> str:
     """Run code in a fresh interpreter, away from the checkout; return what it prints."""
-    done = subprocess.run([sys.executable, "-I", "-c", code], cwd=cwd, capture_output=True, text=True, timeout=120)
+    command = [sys.executable, "-I", "-c", code]
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -33,7 +34,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(ROOT / name, source)
     for name in FOLDERS:
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(target), str(source)]
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", str(target), str(source)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     (built,) = target.glob("*.whl")
