@@ -1,4 +1,4 @@
-"""Worlds to sense and move in, as Gymnasium environments. Importing this registers `cortical/ObjectExplore-v0`."""
+"""Worlds to sense and move in, as Gymnasium environments; importing this registers them."""
 
 from gymnasium.envs.registration import register
 

@@ -1,9 +1,10 @@
 """The eye: where it is, where it looks, and what an action does to it.
 
-An action is five numbers in -1 ... 1: a[0:3] the displacement in the eye's own frame (x right, y down, z the gaze)
-as a fraction of the longest path, a[3:5] the turn of the gaze to the right and downwards as fractions of the largest
-turn. What is longer than the limit is scaled back to it. The eye moves first and then turns, about the axis square
-to its gaze (no roll), so the gaze travels the great circle of |a[3:5]| times the largest turn.
+An action is five numbers in -1 ... 1: a[0:3] the displacement in the eye's own frame (x right, y down, z
+the gaze) as a fraction of the longest path, a[3:5] the turn of the gaze to the right and downwards as
+fractions of the largest turn. What is longer than the limit is scaled back to it. The eye moves first and
+then turns, about the axis square to its gaze (no roll), so the gaze travels the great circle of |a[3:5]|
+times the largest turn.
 """
 
 import math
@@ -37,7 +38,7 @@ class Eye:
 
 
 def turned(rotation: np.ndarray, right: float, down: float) -> np.ndarray:
-    """`rotation`, (3, 3), after its gaze went sqrt(right^2 + down^2) radians to its own right and downwards."""
+    """`rotation` (3, 3) after its gaze went `right` and `down` radians (the arc of their hypotenuse)."""
     return rotation @ gaze_turn(right, down)
 
 
@@ -68,20 +69,17 @@ def looking(direction: np.ndarray, up: tuple[float, float, float] = (0.0, 0.0, 1
 
 
 def decode(action: np.ndarray, limits: Limits) -> tuple[np.ndarray, tuple[float, float]]:
-    """Displacement (3,) in metres, eye frame, and the turn (right, down) in radians that an action (5,) asks for.
+    """What an action (5,) asks for: displacement (3,), metres, eye frame, and turn (right, down), radians.
 
     Raises ValueError for an action of another shape, or one that is not finite.
     """
-    try:
-        x, y, z, right, down = np.asarray(action, dtype=float).tolist()
-        size = x * x + y * y + z * z + right * right + down * down
-    except (TypeError, ValueError):
-        size = math.inf
-    if not size < math.inf:
+    wish = np.asarray(action, dtype=float)
+    if wish.shape != (5,) or not math.isfinite(wish @ wish):
         raise ValueError(
             "an action is 5 finite numbers (displacement right, down, ahead; gaze right, down),"
-            f" got {np.shape(action)}: {action!r}"
+            f" got {wish.shape}: {action!r}"
         )
+    x, y, z, right, down = wish.tolist()
     path = limits.max_path / max(1.0, math.sqrt(x * x + y * y + z * z))
     turn = limits.max_turn / max(1.0, math.hypot(right, down))
     return np.array((x * path, y * path, z * path)), (right * turn, down * turn)

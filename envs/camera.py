@@ -1,7 +1,7 @@
 """What makes PyBullet's camera sample the very rays of `record.ray_directions`, and see a mesh's texture.
 
-Its software renderer samples a pixel at its left and lower edge, not at its middle, so the frustum is shifted by
-that. The z-buffer b holds z = FAR NEAR / (FAR - (FAR - NEAR) b) along the gaze.
+Its software renderer samples a pixel at its left and lower edge, not at its middle, so the frustum is shifted
+by that. The z-buffer b holds z = FAR NEAR / (FAR - (FAR - NEAR) b) along the gaze.
 """
 
 import math
@@ -71,7 +71,7 @@ def write_shape(mesh: "Mesh", folder: Path) -> str:
 
 
 def write_picture(mesh: "Mesh", folder: Path) -> str:
-    """Write the surface with its colours, as an OBJ file with a texture. Returns the name, always a new one."""
+    """Write the surface with its colours, as an OBJ file with a texture. Returns its name, always new."""
     texture, uv = _painted(mesh)
     file = folder / f"{next(_numbers)}.obj"
     Image.fromarray(texture).save(file.with_suffix(".png"))
@@ -86,11 +86,9 @@ def write_picture(mesh: "Mesh", folder: Path) -> str:
 
 
 def _painted(mesh: "Mesh") -> tuple[np.ndarray, np.ndarray]:
-    """Texture (h, w, 3) uint8 and uv (f, 3, 2) with the plain colours of faces as one more row at the bottom."""
-    plain = ~np.isfinite(mesh.face_uv).all(axis=(1, 2))
-    if mesh.texture is None:
-        plain[:] = True
-    elif not plain.any():
+    """Texture (h, w, 3) uint8 and uv (f, 3, 2), the plain colours of faces as one more row at the bottom."""
+    plain = np.isnan(mesh.face_uv.sum(axis=(1, 2))) | (mesh.texture is None)
+    if mesh.texture is not None and not plain.any():
         return mesh.texture, mesh.face_uv
     colours, which = np.unique(np.rint(mesh.face_colour[plain] * 255), axis=0, return_inverse=True)
     above = np.zeros((0, len(colours), 3), np.uint8) if mesh.texture is None else mesh.texture

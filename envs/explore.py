@@ -1,8 +1,8 @@
 """The world to explore: one object, held in the air or resting on a table, and an eye that moves around it.
 
-The object's bounding-box centre is uniform in a cube around the world's origin and its rotation uniform on SO(3);
-the eye starts at a fixed distance from the origin on a random bearing, looking at a random visible point. An
-observation is what the eye's sensors read where it now is; the truth is only in info["truth"].
+The object's bounding-box centre is uniform in a cube around the world's origin and its rotation uniform on
+SO(3); the eye starts at a fixed distance from the origin on a random bearing, looking at a random visible
+point. An observation is what the eye's sensors read where it now is; the truth is only in info["truth"].
 """
 
 import math
@@ -26,13 +26,13 @@ from .simulation import Simulation
 
 
 class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
-    """An eye with C patches of n x n pixels before one object. No reward, no end of its own: exploration only.
+    """An eye with C patches of n x n pixels before one object. No reward, no end of its own: to explore.
 
-    Action : (5,) float32 in -1 ... 1, see `bodies`. The eye stops before an obstacle, and 1 m from the origin.
+    Action : (5,) float32 in -1 ... 1, see `bodies`. The eye stops before an obstacle, and 1 m out.
 
     Observation : a dict of float32 arrays, all finite; world frame, metres, except where said.
-        sensor_position (C, 3), sensor_rotation (C, 3, 3) world_from_sensor, eye_position (3,), eye_rotation (3, 3),
-        valid (C,), and with obs_mode
+        sensor_position (C, 3), sensor_rotation (C, 3, 3) world_from_sensor, eye_position (3,),
+        eye_rotation (3, 3), valid (C,), and with obs_mode
         "features" : location, normal (C, 3), directions (C, 2, 3), curvature (C, 2) in 1/m, rgb, hsv (C, 3),
             on_object, confidence (C,), as in `record.Record`
         "patch" : patch (C, n, n, 6), red, green, blue and x, y, z in the sensor's frame
@@ -69,15 +69,16 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         one_of("obs_mode", obs_mode, ("features", "patch", "both"))
         one_of("render_mode", render_mode, (None, *self.metadata["render_modes"]))
         self.render_mode = render_mode
+        self._obs_mode: ObsMode = obs_mode
         self.objects = shared_catalogue(objects).names
         self.limits = Limits(max_path, math.radians(max_turn))
         self.sensors = Sensors(
             EyeConfig(columns=columns, pixels=pixels, field_of_view=field_of_view, spread=spread, noise=noise)
         )
-        self._source, self._scene, self._backend, self._obs_mode = objects, scene, backend, obs_mode
+        self._source, self._backend = objects, backend
         self._cube, self._distance = cube, distance
         self._table = -cube / 2 if scene == "table" else None
-        self.observation_space = observation_space(columns, pixels, obs_mode)
+        self.observation_space: spaces.Dict = observation_space(columns, pixels, obs_mode)  # pyright: ignore[reportIncompatibleVariableOverride]
         self.action_space = spaces.Box(-1.0, 1.0, (5,), np.float32)
         self._simulation: Simulation | None = None
         self._eye: Eye | None = None
@@ -96,8 +97,8 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """A new episode; returns the first sensation.
 
-        options, all optional: object (a name), position (3,) of its centre, rotation (3, 3) world_from_object (on
-        the table: the rotation it is dropped with, and only x and y of the position), eye_position (3,),
+        options, all optional: object (a name), position (3,) of its centre, rotation (3, 3) world_from_object
+        (on the table: the rotation it is dropped with, and only x and y of the position), eye_position (3,),
         gaze (3,), a direction. What is not given is random. Raises ValueError for options that make no sense.
         """
         super().reset(seed=seed)
@@ -117,13 +118,13 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         return self._observe(), 0.0, False, False, self._info(went, blocked)
 
     def free_length(self, end: np.ndarray) -> float:
-        """Metres that the eye could go from where it is straight towards `end` (3,), as a careful touch would tell."""
+        """Metres the eye could go from where it is towards `end` (3,) before it touches something."""
         if self._eye is None:
             raise ResetNeeded("call env.reset() first")
         return self._open().free_length(self._eye.position, end, RADIUS)
 
     def reachable(self, position: np.ndarray) -> bool:
-        """Whether one step could take the eye to `position` (3,), metres: near enough, within reach, nothing between."""
+        """Whether one step could take the eye to `position` (3,): near, within reach, nothing between."""
         if self._eye is None:
             raise ResetNeeded("call env.reset() first")
         position = np.asarray(position, dtype=float)
@@ -132,7 +133,7 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         return near and self.free_length(position) >= wanted - 1e-9
 
     def render(self) -> np.ndarray | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """(240, 320, 3) uint8: the scene from behind and above the eye, where it looks marked; None without a mode."""
+        """(240, 320, 3) uint8: the scene from behind and above the eye, with a cross where it looks."""
         if self.render_mode is None:
             gym.logger.warn('no render_mode was given: gym.make(..., render_mode="rgb_array")')
             return None
@@ -162,8 +163,8 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         drawn = self.np_random.uniform(-half, half, 3), random_rotations(1, self.np_random)[0]
         position, rotation = given.get("position", drawn[0]), given.get("rotation", drawn[1])
         if self._table is None:
-            if self._eye is not None:
-                simulation.remove("object")
+            for name in simulation.names:
+                simulation.remove(name)
         else:
             position, rotation = drop(simulation, mesh, position, rotation, self._table)
         simulation.add_mesh("object", mesh, position, rotation)
@@ -184,7 +185,7 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         )
 
     def _start(self, simulation: Simulation, given: dict[str, Any]) -> Eye:
-        """The eye in a free place outside the object, looking at it; further out where the object is too large."""
+        """The eye in a free place outside the object, looking at it; further out if the object is large."""
         for attempt in range(400):
             bearing = self.np_random.standard_normal(3)
             bearing /= np.linalg.norm(bearing)

@@ -127,7 +127,7 @@ def _astray(
     position: np.ndarray,
     rotation: np.ndarray,
 ) -> Record:
-    """Readings `at` keep their location and take the rest from the bank, turned as this sensor would see it."""
+    """Readings `at` keep their location and take the rest from the bank, turned as this sensor sees it."""
     fields = {name: getattr(record, name).copy() for name in Record.__dataclass_fields__}
     turn = rotation[at]
     fields["normal"][at] = np.einsum("bij,bj->bi", turn, bank.normal[chosen])
@@ -202,7 +202,7 @@ def _noisy_curvature(curvature, draw):
 
 @numba.njit(cache=True)
 def _move_patch(patch, anchor, moved, turn, frame, bend, draw):
-    """Patch (n, n, 6); anchor, moved (3,), turn (3, 3), frame (3, 3) of rows d1, d2, normal: sensor's frame."""
+    """In the sensor's frame: patch (n, n, 6), anchor, moved (3,), turn (3, 3), frame rows d1, d2, normal."""
     for i in range(patch.shape[0]):
         for j in range(patch.shape[1]):
             pixel = patch[i, j]
@@ -236,7 +236,7 @@ def _patch_middle(patch):
 def _noise_kernel(
     draws, position, rotation, on_object, sound, location, normal, directions, curvature, rgb, hsv, patch
 ):
-    """Noise on b readings, in place. Off the object only the location (of the table) has anything to disturb."""
+    """Noise on b readings, in place. Off the object there is only the location of the table to disturb."""
     for b in range(len(draws)):
         draw, world = draws[b], rotation[b]
         turn = _rotation(ANGLE * draw[3], ANGLE * draw[4], ANGLE * draw[5])

@@ -38,16 +38,16 @@ def observation_space(columns: int, pixels: int, obs_mode: ObsMode) -> spaces.Di
     if obs_mode != "patch":
         boxes |= {name: spaces.Box(0.0, 1.0, shape, np.float32) for name, shape in shares.items()}
     if obs_mode != "features":
-        low = np.broadcast_to(np.repeat(np.float32([0.0, -FARTHEST]), 3), (columns, pixels, pixels, 6))
-        high = np.broadcast_to(np.repeat(np.float32([1.0, FARTHEST]), 3), (columns, pixels, pixels, 6))
+        low, high = np.zeros((2, columns, pixels, pixels, 6), np.float32)
+        low[..., 3:], high[..., :3], high[..., 3:] = -FARTHEST, 1.0, FARTHEST
         boxes["patch"] = spaces.Box(low, high, dtype=np.float32)
-    return spaces.Dict(boxes)
+    return spaces.Dict(dict(boxes))
 
 
 def observe(
     record: Record, position: np.ndarray, rotation: np.ndarray, eye: Eye, obs_mode: ObsMode
 ) -> dict[str, np.ndarray]:
-    """An observation, all its arrays float32 and its own; position, rotation : (c, 3), (c, 3, 3) of the sensors."""
+    """An observation of arrays of its own; position (c, 3), rotation (c, 3, 3) are those of the sensors."""
     single = np.float32
     observation = {
         "sensor_position": position.astype(single),

@@ -11,7 +11,7 @@ from .retina import Retina
 
 HEIGHT, WIDTH = 240, 320
 FIELD_OF_VIEW = math.radians(50.0)
-SKY = (236, 240, 244)
+SKY = np.array([236, 240, 244], np.float32)
 
 
 def over_the_shoulder(
@@ -24,7 +24,7 @@ def over_the_shoulder(
     images = retina.sense_images(zero, position[None], rotation[None], back[None], view[None], table_height)
     depth, seen = images.depth[0], images.on_object[0]
     light = np.where(seen, _facing(depth), 1.0)[..., None]
-    picture = np.where(depth[..., None] > 0, images.rgb[0] * light * 255.0, np.float32(SKY))
+    picture = np.where(depth[..., None] > 0, images.rgb[0] * light * 255.0, SKY)
     origin, gaze = rotation.T @ (eye.position - position), rotation.T @ eye.rotation[:, 2]
     distance = float(retina.cast(zero, origin[None], gaze[None])[0][0])
     if math.isfinite(distance):
@@ -50,6 +50,6 @@ def _mark(picture: np.ndarray, point: np.ndarray) -> None:
     if point[2] <= 0:
         return
     scale = WIDTH / (2.0 * math.tan(FIELD_OF_VIEW / 2))
-    column, row = (int(round(WIDTH // 2 + scale * c / point[2])) for c in point[:2])
+    column, row = (round(WIDTH // 2 + scale * float(c / point[2])) for c in point[:2])
     if 5 <= column < WIDTH - 5 and 5 <= row < WIDTH - 5:
         picture[row - 5 : row + 6, column] = picture[row, column - 5 : column + 6] = (220, 30, 30)

@@ -1,4 +1,4 @@
-"""How an episode begins: a random pose, an object that comes to rest on a table, a first gaze at something."""
+"""How an episode begins: a random pose, an object that comes to rest on a table, a first gaze."""
 
 import math
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:
 
 
 def checked_options(options: dict[str, Any], objects: Sequence[str]) -> dict[str, Any]:
-    """The options of a reset as float64 arrays. ValueError for an unknown name, a wrong shape, or no rotation."""
+    """The options of a reset, as float64 arrays. ValueError for an unknown name, shape, or no rotation."""
     for name in options:
         if name not in OPTIONS:
             raise ValueError(f"unknown option {name!r}{_did_you_mean(name, OPTIONS)}")
@@ -59,9 +59,11 @@ def drop(
         "falling", mesh, np.array([*position[:2], table - lowest + 0.002]), rotation, dynamic=True
     )
     simulation.settle()
-    rest, turn = simulation.pose("falling")
+    _, turn = simulation.pose("falling")
     simulation.remove("falling")
-    return np.array([*position[:2], rest[2]]), turn
+    # its hull keeps a margin of a millimetre to the table
+    lowest = float((mesh.vertices @ turn[2]).min())
+    return np.array([*position[:2], table - lowest]), turn
 
 
 def random_rotations(count: int, random: np.random.Generator) -> np.ndarray:
@@ -86,9 +88,9 @@ def visible_gaze(
     reach: float,
     random: np.random.Generator,
 ) -> np.ndarray | None:
-    """Unit direction (3,), world frame, from the eye to a random visible point of an object; None: none was found.
+    """Unit direction (3,), world frame, from the eye to a random visible point of an object, or None.
 
-    index : the object in the retina; position, rotation : its pose; reach : radius of its bounding sphere, metres
+    index : the object in the retina; position, rotation : its pose; reach : its bounding sphere, metres
     """
     to_object = np.asarray(position, dtype=float) - eye_position
     distance = float(np.linalg.norm(to_object))

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from cortical.configs.schema import EyeConfig
+from cortical.configs.schema import Condition, EyeConfig
 
 from .bodies import Eye, gaze_turn
 from .noise import DEPTH, Bank, perturb, perturb_images
@@ -64,7 +64,7 @@ class Sensors:
             raise ValueError(f"a patch is at most 12 degrees wide, not field_of_view={config.field_of_view}")
         self.pixels = config.pixels
         self.field_of_view = math.radians(config.field_of_view)
-        self.condition = config.noise
+        self.condition: Condition = config.noise
         self.eye_from_sensor = patch_rotations(config.columns, config.spread)
 
     def __len__(self) -> int:
@@ -105,7 +105,7 @@ def shared_retina(source: str, pixels: int, field_of_view: float) -> Retina:
 
 @lru_cache(maxsize=8)
 def shared_bank(source: str, pixels: int, field_of_view: float) -> Bank:
-    """Readings of random surface points of every object of `source`, 0.2 m away; the same in every process."""
+    """Readings of random surface points of every object of `source`, the same in every process."""
     retina = shared_retina(source, pixels, field_of_view)
     random = np.random.default_rng(0)
     owner = np.repeat(np.arange(len(shared_catalogue(source))), BANK_VIEWS)

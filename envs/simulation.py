@@ -1,40 +1,40 @@
 """PyBullet, and the only file that knows it: bodies by name, their poses, contacts, physics and the camera.
 
-Positions are metres and rotations (3, 3) matrices `world_from_body`; PyBullet's xyzw quaternions stay in here.
-
-A path is free for a ball when the capsule it sweeps touches nothing. The capsule is tried piece by piece
-(a long slanted one has a large bounding box, hence many triangles to test), and the piece that touches is halved
-down to a millimetre. Bodies whose bounding sphere stays away from the path are never asked.
+Positions are metres, rotations (3, 3) matrices `world_from_body`; PyBullet's xyzw quaternions stay in here.
 """
 
 import math
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium.error import ClosedEnvironmentError, DependencyNotInstalled
+from scipy.spatial import ConvexHull
+from scipy.spatial.transform import Rotation
 
 from .camera import frustum, images, view_matrix, write_picture, write_shape
+from .paths import Point, free_length
 from .record import Images
 
 if TYPE_CHECKING:
     from .objects import Mesh
 
-PIECES = tuple(0.032 / 2**k for k in range(6))
-"""Lengths in metres of the capsules a path is tried with: 32 mm ... 1 mm."""
-HAIR = 1e-4
-"""Metres kept between a ball and what stopped it, so that rounding never makes the next start a touch."""
 VERTEX_LIMIT, INDEX_LIMIT = 131_072, 524_288
 """What PyBullet takes in memory; larger meshes go through a file."""
+MASS = 0.2
+"""Kilograms of what moves."""
+TABLE, TABLE_COLOUR = (2.0, 2.0, 0.05), (0.5, 0.5, 0.5)
+"""Half the edges of the table in metres: to an eye that stays within a metre it is endless. Grey."""
 
 
 @dataclass(slots=True)
 class _Body:
     mesh: "Mesh"
     number: int
-    centre: tuple[float, float, float]
+    centre: Point
     reach: float
     visual: int | None = None
 
@@ -88,31 +88,47 @@ class Simulation:
         """Put a mesh into the world under `name`.
 
         position : (3,) metres, world frame, of the mesh's own origin; rotation : (3, 3) world_from_object
-        dynamic : True: 0.2 kg, moved by physics, touching with its convex hull; False: fixed, with its true surface
+        dynamic : True: moved by physics, touching with its convex hull; False: fixed, with its true surface
         """
         if name in self._bodies:
             raise ValueError(f"there is already a body {name!r}; remove it first, or move it")
         shape = self._collision_shape(mesh, dynamic)
         number = self._call(
             "createMultiBody",
-            baseMass=0.2 if dynamic else 0.0,
+            baseMass=MASS if dynamic else 0.0,
             baseCollisionShapeIndex=shape,
             basePosition=_floats(position),
             baseOrientation=_quaternion(rotation),
         )
         if dynamic:
-            # without it a ball would roll for ever
-            self._call("changeDynamics", number, -1, rollingFriction=1e-3, spinningFriction=1e-3)
+            self._call(
+                "changeDynamics",
+                number,
+                -1,
+                # PyBullet gives a hull no inertia of its own, so it would never tip over: that of its box
+                localInertiaDiagonal=_box_inertia(mesh.vertices, MASS),
+                # without friction against rolling a ball would never come to rest
+                rollingFriction=1e-3,
+                spinningFriction=1e-3,
+            )
         reach = float(np.sqrt((np.asarray(mesh.vertices) ** 2).sum(axis=1).max()))
         self._bodies[name] = _Body(mesh, number, _floats(position), reach)
 
     def add_table(self, height: float = 0.0) -> None:
-        """A fixed horizontal table, without end, at `height` metres."""
-        shape = self._call("createCollisionShape", self._bullet.GEOM_PLANE)
-        self._table_body = self._call(
-            "createMultiBody", baseCollisionShapeIndex=shape, basePosition=(0.0, 0.0, float(height))
-        )
+        """A fixed horizontal table, 4 m wide, with its top at `height` metres."""
         self._table = float(height)
+        box = {"shapeType": self._bullet.GEOM_BOX, "halfExtents": TABLE}
+        self._call(
+            "createMultiBody",
+            baseCollisionShapeIndex=self._call("createCollisionShape", **box),
+            baseVisualShapeIndex=self._call("createVisualShape", rgbaColor=(*TABLE_COLOUR, 1.0), **box),
+            basePosition=(0.0, 0.0, self._table - TABLE[2]),
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The bodies there are, but for the table."""
+        return tuple(self._bodies)
 
     def pose(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Position (3,) in metres and rotation (3, 3) world_from_object of a body."""
@@ -137,7 +153,7 @@ class Simulation:
         del self._bodies[name]
 
     def settle(self, seconds: float = 5.0) -> bool:
-        """Let gravity act until everything rests; False where it still moves after `seconds` of simulated time."""
+        """Let gravity act until all is at rest; False where it isn't after `seconds` of simulated time."""
         self._call("setGravity", 0.0, 0.0, -9.81)
         still = 0
         for _ in range(int(seconds * 240)):
@@ -150,7 +166,7 @@ class Simulation:
         return still == 12
 
     def free_length(self, start: np.ndarray, end: np.ndarray, radius: float) -> float:
-        """How many metres a ball of `radius` metres can go from `start` towards `end`, each (3,), world frame."""
+        """Metres that a ball of `radius` metres can go from `start` (3,) towards `end` (3,), world frame."""
         self._client_or_raise()
         sx, sy, sz = _floats(start)
         dx, dy, dz = (float(e) - s for e, s in zip(end, (sx, sy, sz), strict=True))
@@ -162,7 +178,8 @@ class Simulation:
         if self._table is not None and way[2] < 0.0:
             free = min(free, max(0.0, (sz - self._table - radius) / -way[2]))
         for body in self._bodies.values():
-            free = self._free_of(body, origin, way, free, float(radius))
+            touches = partial(self._touches, body.number, origin, way, float(radius))
+            free = free_length(origin, way, free, body.centre, body.reach + radius, touches)
         return free
 
     def path_is_free(self, start: np.ndarray, end: np.ndarray, radius: float) -> bool:
@@ -204,7 +221,6 @@ class Simulation:
         self._bodies: dict[str, _Body] = {}
         self._shapes: dict[Any, int] = {}
         self._table: float | None = None
-        self._table_body: int | None = None
 
     def _body(self, name: str) -> _Body:
         self._client_or_raise()
@@ -213,18 +229,25 @@ class Simulation:
         return self._bodies[name]
 
     def _collision_shape(self, mesh: "Mesh", dynamic: bool) -> int:
-        key = (id(mesh), dynamic)
+        key = (mesh, dynamic)
         if key not in self._shapes:
-            flags = 0 if dynamic else self._bullet.GEOM_FORCE_CONCAVE_TRIMESH
-            vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
-            if len(vertices) < VERTEX_LIMIT and faces.size < INDEX_LIMIT:
-                source: dict[str, Any] = {"vertices": vertices.tolist(), "indices": faces.ravel().tolist()}
+            if dynamic:
+                # of the many vertices only those of the hull matter, and every one costs time at every step
+                source = {"vertices": mesh.vertices[ConvexHull(mesh.vertices).vertices].tolist()}
             else:
-                source = {"fileName": write_shape(mesh, self._temporary())}
-            self._shapes[key] = self._call(
-                "createCollisionShape", self._bullet.GEOM_MESH, flags=flags, **source
-            )
+                source = self._surface(mesh)
+            self._shapes[key] = self._call("createCollisionShape", self._bullet.GEOM_MESH, **source)
         return self._shapes[key]
+
+    def _surface(self, mesh: "Mesh") -> dict[str, Any]:
+        flags = self._bullet.GEOM_FORCE_CONCAVE_TRIMESH
+        if len(mesh.vertices) < VERTEX_LIMIT and mesh.faces.size < INDEX_LIMIT:
+            return {
+                "vertices": mesh.vertices.tolist(),
+                "indices": mesh.faces.ravel().tolist(),
+                "flags": flags,
+            }
+        return {"fileName": write_shape(mesh, self._temporary()), "flags": flags}
 
     def _capsule(self, radius: float, length: float) -> int:
         key = (radius, length)
@@ -234,27 +257,7 @@ class Simulation:
             )
         return self._shapes[key]
 
-    def _free_of(self, body: _Body, origin: tuple, way: tuple, length: float, radius: float) -> float:
-        ox, oy, oz = (c - o for c, o in zip(body.centre, origin, strict=True))
-        middle = ox * way[0] + oy * way[1] + oz * way[2]
-        half_squared = (body.reach + radius) ** 2 - (ox * ox + oy * oy + oz * oz - middle * middle)
-        if half_squared <= 0.0:
-            return length
-        half = math.sqrt(half_squared)
-        t, last, longest = max(0.0, middle - half), min(length, middle + half), 0
-        while t < last:
-            while longest < len(PIECES) - 1 and PIECES[longest] > last - t:
-                longest += 1
-            piece = PIECES[longest]
-            if not self._touches(body.number, origin, way, t, piece, radius):
-                t += piece
-            elif longest < len(PIECES) - 1:
-                longest += 1
-            else:
-                return max(0.0, t - HAIR)
-        return length
-
-    def _touches(self, number: int, origin: tuple, way: tuple, t: float, piece: float, radius: float) -> bool:
+    def _touches(self, number: int, origin: Point, way: Point, radius: float, t: float, piece: float) -> bool:
         along = t + piece / 2
         turn = (-way[1], way[0], 0.0, 1.0 + way[2]) if way[2] > -0.999999 else (1.0, 0.0, 0.0, 0.0)
         return bool(
@@ -294,12 +297,15 @@ class Simulation:
                 )
 
 
-def _floats(vector: Any) -> tuple[float, float, float]:
+def _floats(vector: Any) -> Point:
     x, y, z = vector
     return float(x), float(y), float(z)
 
 
 def _quaternion(rotation: np.ndarray) -> tuple[float, ...]:
-    from scipy.spatial.transform import Rotation
-
     return tuple(Rotation.from_matrix(rotation).as_quat().tolist())
+
+
+def _box_inertia(vertices: np.ndarray, mass: float) -> list[float]:
+    squares = np.ptp(vertices, axis=0) ** 2
+    return (mass / 12.0 * (squares.sum() - squares)).tolist()
