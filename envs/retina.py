@@ -1,9 +1,9 @@
 """Rays cast on the meshes at the poses they have in the world: what patches of an eye see.
 
-Embree finds the triangle a ray meets. It works in single precision and has no instances, so all meshes stand
-still in one scene, each at its own point of a lattice; rays are brought into the frame of their object and cut
-to the sphere around it, so that neighbours are never met. Distance and colour are then worked out from the
-triangle itself in double precision.
+Embree finds the triangle a ray meets. It works in single precision and has no instances, so all meshes
+stand still in one scene, each at its own point of a lattice; rays are brought into the frame of their
+object and cut to the sphere around it, so that neighbours are never met. Distance and colour are then
+worked out from the triangle itself in double precision.
 """
 
 from collections.abc import Sequence
@@ -16,6 +16,8 @@ from .objects import Mesh
 from .record import Images, ray_directions
 
 TABLE_GREY = 0.5
+CHUNK = 8192
+"""Rays cast at a time."""
 
 
 class Retina:
@@ -72,19 +74,29 @@ class Retina:
             _as(sensor_rotation, index, (3, 3)),
         )
         count, n = len(index), self.pixels
-        origins = np.empty((count * n * n, 3), np.float32)
-        directions = np.empty((count * n * n, 3), np.float32)
-        reach = np.empty(count * n * n, np.float32)
-        if not _aim(index, *poses, self._rays, self._radius, self._place, origins, directions, reach):
+        images = Images(
+            np.empty((count, n, n), np.float32),
+            np.empty((count, n, n, 3), np.float32),
+            np.empty((count, n, n), np.bool_),
+        )
+        height = -np.inf if table_height is None else float(table_height)
+        step = max(1, CHUNK // n**2)
+        for start in range(0, count, step):
+            self._sense(index, *poses, height, images, slice(start, start + step))
+        return images
+
+    def _sense(self, index, op, orot, sp, srot, height: float, images: Images, part: slice) -> None:
+        """Some of the patches, few enough for their rays to stay in the processor's cache."""
+        poses = (index[part], op[part], orot[part], sp[part], srot[part])
+        rays = len(poses[0]) * self.pixels**2
+        origins, directions = np.empty((rays, 3), np.float32), np.empty((rays, 3), np.float32)
+        reach = np.empty(rays, np.float32)
+        if not _aim(*poses, self._rays, self._radius, self._place, origins, directions, reach):
             raise IndexError(f"mesh_index must lie in 0 ... {len(self._radius) - 1}")
         triangles = self._meet(origins, directions, reach)
-        depth = np.empty((count, n, n), np.float32)
-        rgb = np.empty((count, n, n, 3), np.float32)
-        on_object = np.empty((count, n, n), np.bool_)
-        height = -np.inf if table_height is None else float(table_height)
         surface = (self._corners, self._uv, self._colour, self._texels, self._texture)
-        _shade(index, *poses, self._rays, triangles, *surface, height, depth, rgb, on_object)
-        return Images(depth, rgb, on_object)
+        seen = (images.depth[part], images.rgb[part], images.on_object[part])
+        _shade(*poses, self._rays, triangles, *surface, height, *seen)
 
     def cast(
         self, mesh_index: np.ndarray, origins: np.ndarray, directions: np.ndarray
@@ -99,6 +111,8 @@ class Retina:
         """
         index = np.ascontiguousarray(mesh_index, np.int64)
         origins, directions = _as(origins, index, (3,)), _as(directions, index, (3,))
+        if not len(index):
+            return np.empty(0), np.empty(0, np.int64)
         starts = np.empty((len(index), 3), np.float32)
         courses = np.empty((len(index), 3), np.float32)
         reach = np.empty(len(index), np.float32)
@@ -110,8 +124,6 @@ class Retina:
         return depth, np.where(triangles >= 0, triangles - self._first[index], -1)
 
     def _meet(self, origins: np.ndarray, directions: np.ndarray, reach: np.ndarray) -> np.ndarray:
-        if not len(reach):
-            return np.empty(0, np.int32)
         return self._scene.run(origins, directions, dists=reach, query="INTERSECT")
 
 

@@ -4,11 +4,12 @@ In the tangent frame of the gaze point, z along the normal, the surface is fitte
 
     z = a + b x + c y + s (d x^2 + e x y + f y^2),   s = (x^2 + y^2 + z^2) / (x^2 + y^2),
 
-by least squares with Gaussian weights exp(-r^2 / (2 sigma^2)) of the distance r in space. sigma is metric, so
-that curvature does not depend on how far away or how slanted the surface is seen, unless pixels are further
-apart than sigma. The factor s makes a ball an exact solution: without it the curvature of a ball of radius R is
-off by about 3 (sigma / R)^2. Points behind a jump in depth are left out. Normal and principal curvatures follow
-from the fundamental forms (M. do Carmo, Differential Geometry of Curves and Surfaces, section 3-3).
+by least squares with the weights (1 - r^2 / (16 sigma^2))^8 of the distance r in space: nearly the
+Gaussian exp(-r^2 / (2 sigma^2)), but they end. sigma is metric, so that curvature does not depend on
+how far away or how slanted the surface is seen, unless pixels are further apart than sigma. The factor
+s makes a ball an exact solution: without it the curvature of a ball of radius R is off by about 3
+(sigma / R)^2. Points behind a jump in depth are left out. Normal and principal curvatures follow from
+the fundamental forms (M. do Carmo, Differential Geometry of Curves and Surfaces, section 3-3).
 """
 
 from functools import lru_cache
@@ -21,6 +22,8 @@ from .retina import Retina
 
 MAX_CURVATURE = 1000.0
 """Curvatures are clipped to this, 1/m: no patch resolves a radius below 1 mm."""
+REACH = 16.0
+"""Squared distance, in units of sigma, at which the weights of the fit end; half of it is their exponent."""
 RESIDUAL = 0.0005
 """Metres of rms residual at which confidence falls to 1/e."""
 
@@ -39,14 +42,14 @@ def fit(
     images : what the patches saw, (b, pixels, pixels) each
     field_of_view : width of a patch in radians
     sensor_position, sensor_rotation : (b, 3) metres, (b, 3, 3) world_from_sensor
-    footprint : sigma of the fit in metres; colour is averaged over half of it. Where pixels are further apart,
-        their spacing takes its place
-    depth_noise : standard deviation of the depth of a pixel in metres. The location is moved along the gaze onto
-        the fitted surface, by 3 depth_noise at most; with 0 it is the very point that the gaze ray met
+    footprint : sigma of the fit in metres; colour is averaged over half of it. Where pixels are further
+        apart, their spacing takes its place
+    depth_noise : standard deviation of the depth of a pixel in metres. The location is moved along the gaze
+        onto the fitted surface, by 3 depth_noise at most; with 0 it is the very point that the gaze ray met
 
-    A gaze that met nothing, or the table, gives an empty reading: valid, not on the object, black, confidence 0,
-    normal towards the sensor. A reading is invalid if its depth is not finite, or if too few points surround it
-    even for a plane.
+    A gaze that met nothing, or the table, gives an empty reading: valid, not on the object, black,
+    confidence 0, normal towards the sensor. A reading is invalid if its depth is not finite, or if too few
+    points surround it even for a plane.
     Raises ValueError where shapes don't agree.
     """
     depth = np.ascontiguousarray(images.depth, np.float32)
@@ -118,26 +121,28 @@ def _rays(pixels: int, field_of_view: float) -> np.ndarray:
 @njit(cache=True, nogil=True)
 def _fit(depth, rgb, on_object, rays, step, position, rotation, footprint, depth_noise, single, flags, patch):
     n = depth.shape[1]
-    middle = n // 2
+    middle = (n // 2) * n + n // 2
+    reach = np.empty(n * n)
     points = np.empty((n * n, 3))
-    mask = np.empty(n * n, np.bool_)
-    queue = np.empty(n * n, np.int64)
+    across, down, mask = np.empty(n * n, np.bool_), np.empty(n * n, np.bool_), np.empty(n * n, np.bool_)
     local = np.empty((4, 3))  # location, normal, first and second direction in the sensor's frame
-    normals = np.empty((7, 7))
+    design, normals = np.empty((n * n, 7)), np.empty((7, 7))
     for k in range(depth.shape[0]):
         out = single[k]
-        _unproject(depth[k], rgb[k], on_object[k], rays, points, patch[k])
-        reach = np.float64(depth[k, middle, middle])
-        flags[k, 0] = on_object[k, middle, middle] and reach > 0.0 and np.isfinite(reach)
-        flags[k, 1] = np.isfinite(reach)
-        _face_sensor(local, reach)
+        _unproject(depth[k], rgb[k], on_object[k], rays, reach, points, patch[k])
+        gaze = np.float64(depth[k, n // 2, n // 2])
+        flags[k, 0] = reach[middle] > 0.0
+        flags[k, 1] = np.isfinite(gaze)
+        _face_sensor(local, gaze)
         if flags[k, 0]:
-            _connect(depth[k], on_object[k], step, depth_noise, mask, queue)
-            sigma = max(footprint, step * reach)
+            _links(reach, n, 1, step, depth_noise, across)
+            _links(reach, n, n, step, depth_noise, down)
+            _connect(n, across, down, mask)
+            sigma = max(footprint, step * gaze)
             flags[k, 1] = _surface(
-                points, mask, patch[k], middle * n + middle, sigma, depth_noise, normals, local, out
+                points, mask, patch[k], middle, sigma, depth_noise, design, normals, local, out
             )
-        _to_world(local, position[k], rotation[k], reach > 0.0 and flags[k, 1], out)
+        _to_world(local, position[k], rotation[k], gaze > 0.0 and np.isfinite(gaze), out)
         _hsv(out)
         for c in range(21):
             if not np.isfinite(out[c]):
@@ -147,61 +152,64 @@ def _fit(depth, rgb, on_object, rays, step, position, rotation, footprint, depth
 
 
 @njit(cache=True, nogil=True)
-def _unproject(depth, rgb, on_object, rays, points, patch):
+def _unproject(depth, rgb, on_object, rays, reach, points, patch):
+    """Points of the pixels on the object; `reach` is their depth, NaN elsewhere."""
     n = depth.shape[0]
     for i in range(n):
         for j in range(n):
-            reach = np.float64(depth[i, j])
-            if on_object[i, j] and reach > 0.0 and np.isfinite(reach):
+            p = i * n + j
+            reach[p] = depth[i, j] if on_object[i, j] and 0.0 < depth[i, j] < np.inf else np.nan
+            if reach[p] > 0.0:
                 for c in range(3):
-                    points[i * n + j, c] = reach * rays[i, j, c]
+                    points[p, c] = reach[p] * rays[i, j, c]
                     patch[i, j, c] = rgb[i, j, c]
-                    patch[i, j, 3 + c] = points[i * n + j, c]
+                    patch[i, j, 3 + c] = points[p, c]
 
 
 @njit(cache=True, nogil=True)
-def _seen(depth, on_object, i, j):
-    n = depth.shape[0]
-    return 0 <= i < n and 0 <= j < n and on_object[i, j] and depth[i, j] > 0.0 and np.isfinite(depth[i, j])
+def _links(reach, n, stride, step, depth_noise, linked):
+    """Tell for every pixel whether the surface goes on to the pixel `stride` further along its line.
 
-
-@njit(cache=True, nogil=True)
-def _connect(depth, on_object, step, depth_noise, mask, queue):
-    """Mark the pixels on the same surface as the middle one: those reached without a jump in depth.
-
-    A step between neighbours is a jump where it exceeds what a surface slanted by 63 degrees gives, by more than
-    twice the smaller of the steps before and after it in the same line (a slanted surface has many large ones).
+    A step between neighbours is a jump where it exceeds what a surface slanted by 63 degrees gives, by more
+    than twice the smaller of the steps before and after it (a slanted surface has many large ones).
     """
-    n = depth.shape[0]
-    mask[:] = False
-    start = (n // 2) * n + n // 2
-    mask[start] = True
-    queue[0] = start
-    head, tail = 0, 1
-    while head < tail:
-        pixel = queue[head]
-        head += 1
-        i, j = pixel // n, pixel % n
-        for side in range(4):
-            di, dj = (0, 1, 0, -1)[side], (1, 0, -1, 0)[side]
-            y, x = i + di, j + dj
-            if not _seen(depth, on_object, y, x) or mask[y * n + x]:
-                continue
-            here, there = np.float64(depth[i, j]), np.float64(depth[y, x])
+    lines = n if stride == 1 else 1
+    for line in range(n):
+        first = line * lines
+        for k in range(n - 1):
+            p = first + k * stride
+            here, there = reach[p], reach[p + stride]
             around = np.inf
-            if _seen(depth, on_object, i - di, j - dj):
-                around = abs(here - depth[i - di, j - dj])
-            if _seen(depth, on_object, y + di, x + dj):
-                around = min(around, abs(there - depth[y + di, x + dj]))
+            if k > 0 and abs(here - reach[p - stride]) < around:
+                around = abs(here - reach[p - stride])
+            if k < n - 2 and abs(reach[p + 2 * stride] - there) < around:
+                around = abs(reach[p + 2 * stride] - there)
             slack = 2.0 * around if around < np.inf else 0.0
-            if abs(here - there) <= 2.0 * step * min(here, there) + slack + 4.0 * depth_noise:
-                mask[y * n + x] = True
-                queue[tail] = y * n + x
-                tail += 1
+            linked[p] = abs(here - there) <= 2.0 * step * min(here, there) + slack + 4.0 * depth_noise
 
 
 @njit(cache=True, nogil=True)
-def _surface(points, mask, patch, middle, sigma, depth_noise, normals, local, out):
+def _connect(n, across, down, mask):
+    """Mark the pixels that links join to the middle one, by sweeps to and fro."""
+    mask[:] = False
+    mask[(n // 2) * n + n // 2] = True
+    found = True
+    while found:
+        found = False
+        for p in range(n * n):
+            if not mask[p] and (
+                (p % n > 0 and mask[p - 1] and across[p - 1]) or (p >= n and mask[p - n] and down[p - n])
+            ):
+                mask[p] = found = True
+        for p in range(n * n - 1, -1, -1):
+            if not mask[p] and (
+                (p % n < n - 1 and mask[p + 1] and across[p]) or (p < n * n - n and mask[p + n] and down[p])
+            ):
+                mask[p] = found = True
+
+
+@njit(cache=True, nogil=True)
+def _surface(points, mask, patch, middle, sigma, depth_noise, design, normals, local, out):
     """Fit the masked points around the gaze; fill `local` and the curvature, colour and confidence of `out`.
 
     False where the points don't determine even a plane.
@@ -209,13 +217,14 @@ def _surface(points, mask, patch, middle, sigma, depth_noise, normals, local, ou
     reach = points[middle, 2]
     solution = np.zeros(6)
     sure = 1.0
-    found = _quadric(points, mask, reach, sigma, depth_noise, normals, solution, local, out)
+    found = _quadric(points, mask, reach, sigma, depth_noise, design, normals, solution, local, out)
     if not found:
         sigma *= 2.0
-        found = _quadric(points, mask, reach, sigma, depth_noise, normals, solution, local, out)
+        found = _quadric(points, mask, reach, sigma, depth_noise, design, normals, solution, local, out)
     if not found:
         sure = 0.5
-        found = _plane(points, mask, reach, sigma, normals, solution, local)
+        _face_sensor(local, reach)
+        found = _plane(points, mask, sigma, design, normals, solution, local)
     if found:
         residual = sigma * np.sqrt(max(normals[6, 6], 0.0)) / normals[0, 0]
         out[20] = sure * np.exp(-residual / RESIDUAL)
@@ -232,16 +241,18 @@ def _face_sensor(local, reach):
 
 
 @njit(cache=True, nogil=True)
-def _quadric(points, mask, reach, sigma, depth_noise, normals, solution, local, out):
-    """Fit a quadric three times, each time in the tangent frame that the last one gave."""
+def _quadric(points, mask, reach, sigma, depth_noise, design, normals, solution, local, out):
+    """Fit a plane, then twice a quadric, each in the tangent frame that the last fit gave."""
     _face_sensor(local, reach)
-    for turn in range(3):
-        if _moments(points, mask, local, sigma, turn > 0, normals) < 6 or not _solve(normals, 6, solution):
+    if not _plane(points, mask, sigma, design, normals, solution, local):
+        return False
+    for turn in range(2):
+        if _moments(points, mask, local, sigma, 6, design, normals) < 6 or not _solve(normals, 6, solution):
             return False
         if depth_noise > 0.0:
             moved = local[0, 2] + sigma * _along_gaze(local, solution)
             local[0, 2] = min(max(moved, reach - 3.0 * depth_noise), reach + 3.0 * depth_noise)
-        if turn == 2:
+        if turn == 1:
             _curvatures(solution, sigma, local, out)
         else:
             _tilt(solution, local)
@@ -249,37 +260,42 @@ def _quadric(points, mask, reach, sigma, depth_noise, normals, solution, local, 
 
 
 @njit(cache=True, nogil=True)
-def _plane(points, mask, reach, sigma, normals, solution, local):
-    _face_sensor(local, reach)
-    for _ in range(2):
-        if _moments(points, mask, local, sigma, False, normals) < 3 or not _solve(normals, 3, solution):
-            return False
-        _tilt(solution, local)
+def _plane(points, mask, sigma, design, normals, solution, local):
+    if _moments(points, mask, local, sigma, 3, design, normals) < 3 or not _solve(normals, 3, solution):
+        return False
+    _tilt(solution, local)
     return True
 
 
 @njit(cache=True, nogil=True)
-def _moments(points, mask, local, sigma, chord, normals):
-    """Normal equations of the weighted fit, lengths in units of sigma. Returns how many points took part."""
-    normals[:] = 0.0
-    row = np.empty(7)
+def _moments(points, mask, local, sigma, size, design, normals):
+    """Normal equations of the weighted fit with `size` unknowns, lengths in units of sigma.
+
+    Returns how many points took part.
+    """
     count = 0
     for p in range(mask.size):
         if not mask[p]:
             continue
         x, y, z = _in_frame(points, p, local, sigma)
         flat = x * x + y * y
-        distance = flat + z * z
-        if distance > 12.0:
+        weight = 1.0 - (flat + z * z) / REACH
+        if weight <= 0.0:
             continue
+        row = design[count]
         count += 1
-        weight = np.exp(-0.5 * distance)
-        s = distance / flat if chord and flat > 0.0 else 1.0
-        row[0], row[1], row[2], row[6] = 1.0, x, y, z
+        weight = weight * weight
+        weight = weight * weight
+        s = weight * (flat + z * z) / flat if flat > 0.0 else weight
+        row[0], row[1], row[2], row[6] = weight, weight * x, weight * y, weight * z
         row[3], row[4], row[5] = s * x * x, s * x * y, s * y * y
-        for i in range(7):
-            for j in range(i, 7):
-                normals[i, j] += weight * row[i] * row[j]
+    for i in range(7):
+        for j in range(i, 7):
+            if (i < size or i == 6) and (j < size or j == 6):
+                total = 0.0
+                for p in range(count):
+                    total += design[p, i] * design[p, j]
+                normals[i, j] = total
     return count
 
 
@@ -325,7 +341,7 @@ def _solve(normals, size, solution):
 
 @njit(cache=True, nogil=True)
 def _along_gaze(local, solution):
-    """How far along the gaze (the sensor's z) the fitted surface lies, in units of sigma, by Newton's method."""
+    """How far along the gaze (the sensor's z) the fitted surface lies, in units of sigma."""
     gx, gy, gz = local[2, 2], local[3, 2], local[1, 2]
     a, b, c, d, e, f = solution
     t = 0.0
