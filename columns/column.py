@@ -1,0 +1,49 @@
+"""What a column is: the protocol that a third party implements to vote with the others.
+
+A column senses, remembers, suggests poses of objects, weighs any pose by what it remembers, predicts what it would
+sense elsewhere, and learns. It shares no feature with other columns: only poses and log-evidence travel.
+Columns of one kind come as a batch: m columns in each of g groups (independent episodes).
+"""
+
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+
+from .evidence.hypotheses import Hypotheses
+from .messages import Movement, Sensation, Vote
+
+
+@runtime_checkable
+class Column(Protocol):
+    """A batch of columns of one kind. It holds no state: what it has sensed is handed in and out as `memory`."""
+
+    @property
+    def columns(self) -> int:
+        """m, the number of columns in the batch."""
+        ...
+
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        ...
+
+    def begin(self, groups: int = 1) -> Any:
+        """The memory of g groups that have sensed nothing."""
+        ...
+
+    def sense(self, memory: Any, sensation: Sensation, movement: Movement | None = None) -> Any:
+        """The memory with a sensation (g, m) added; `movement` says how the object itself moved since the last."""
+        ...
+
+    def nominate(self, memory: Any, sensation: Sensation, limit: int) -> Hypotheses:
+        """Poses that the newest sensation suggests, at most `limit` a group; empty if it suggests none."""
+        ...
+
+    def vote(self, memory: Any, ballot: Hypotheses, curved: bool = True) -> Vote:
+        """What each column's memory says of each pose on the ballot, in nats against 'none of those I know'; not
+        `curved`: without slope and information."""
+        ...
+
+    def predict(self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor) -> Any:
+        """What each pose on the ballot would have a sensor at `origin` (c, 3) looking along `gaze` (c, 3) sense."""
+        ...

@@ -1,0 +1,132 @@
+"""All the maps of a column packed for look-up: one flat table of nodes and, per object, a grid of voxels.
+
+A query (object, point, facing) costs one step, whatever the size of the map: voxel -> nearest node of that facing ->
+one 64-byte row. A second field gives each voxel's distance to the nearest node, along which rays are marched.
+"""
+
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from ..messages import FeatureSchema
+from ..object_map import ROW, SPREAD, ObjectMap
+from .blur import blurred
+
+REACH = 2.5  # voxels: how far from a node its voxels know of it
+NOTHING = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Atlas:
+    """Immutable; n nodes, o objects, v voxels in all.
+
+    names : object names, in the order of their indices
+    rows, spread : (n, 16), (n, 8) float32, see object_map.ROW and SPREAD
+    codes, code_weights : (n, k) int64 and float32, see ObjectMap.codes
+    owner : (n,) int64, object of each node
+    corner : (o, 3) float32 metres, low corner of each object's grid, object frame
+    shape : (o, 3) int64 voxels;  offset : (o,) int64, first voxel of the object
+    nearest : (v, 6) int32, node nearest to the voxel's centre for each facing (+x -x +y -y +z -z), NOTHING if none
+    distance : (v,) float32 metres to the nearest node, at most `far`
+    voxel, far : metres
+    """
+
+    names: tuple[str, ...]
+    rows: Tensor
+    spread: Tensor
+    codes: Tensor
+    code_weights: Tensor
+    owner: Tensor
+    corner: Tensor
+    shape: Tensor
+    offset: Tensor
+    nearest: Tensor
+    distance: Tensor
+    voxel: float
+    far: float
+
+    @classmethod
+    def pack(cls, maps: dict[str, ObjectMap], schema: FeatureSchema) -> "Atlas":
+        """Pack maps by name. Raises ValueError if there is none, or an empty one."""
+        empty = [name for name, known in maps.items() if len(known) == 0]
+        if not maps or empty:
+            raise ValueError(f"nothing learnt of {', '.join(empty) or 'any object'}: learn before recognising")
+        parts = [_pack_one(known, schema) for known in maps.values()]
+        starts = torch.tensor([0, *(len(p["rows"]) for p in parts)]).cumsum(0)
+        offsets = torch.tensor([0, *(len(p["distance"]) for p in parts)]).cumsum(0)
+        for part, start in zip(parts, starts.tolist(), strict=False):
+            part["nearest"] += (part["nearest"] >= 0).int() * start
+        joined = {key: torch.cat([p[key] for p in parts]) for key in parts[0]}
+        owner = torch.repeat_interleave(torch.arange(len(maps)), starts.diff())
+        voxel = next(iter(maps.values())).spacing
+        return cls(
+            tuple(maps), owner=owner, offset=offsets[:-1], voxel=voxel, far=REACH * voxel, **joined
+        )
+
+    def to(self, device: str | torch.device) -> "Atlas":
+        """The same atlas on another device."""
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: v.to(device) for k, v in tensors.items() if isinstance(v, Tensor)})
+
+    def subset(self, count: int) -> dict[str, Tensor]:
+        """About `count` nodes, evenly taken from all: the fields to replace."""
+        step = max(1, len(self.rows) // count)
+        return {name: getattr(self, name)[::step] for name in ("rows", "spread", "codes", "code_weights", "owner")}
+
+    def voxel_of(self, obj: Tensor, point: Tensor) -> Tensor:
+        """Flat voxel index of points (..., 3) in objects (...), NOTHING outside the grid."""
+        cell = torch.floor((point - self.corner[obj]) / self.voxel).long()
+        shape = self.shape[obj]
+        inside = ((cell >= 0) & (cell < shape)).all(-1)
+        flat = (cell[..., 0] * shape[..., 1] + cell[..., 1]) * shape[..., 2] + cell[..., 2] + self.offset[obj]
+        return torch.where(inside, flat, NOTHING)
+
+    def nearest_node(self, obj: Tensor, point: Tensor, normal: Tensor) -> Tensor:
+        """Node nearest to points (..., 3) of objects (...) with about this normal (..., 3); NOTHING if none is near."""
+        voxel = self.voxel_of(obj, point)
+        axis = normal.abs().argmax(-1)
+        facing = axis * 2 + (normal.gather(-1, axis[..., None])[..., 0] < 0)
+        node = self.nearest[voxel.clamp(min=0), facing].long()
+        return torch.where(voxel >= 0, node, NOTHING)
+
+
+def _pack_one(known: ObjectMap, schema: FeatureSchema) -> dict[str, Tensor]:
+    rows, spread = blurred(known, schema.location_sd)
+    codes, weights = known.codes(schema.code_winners)
+    points, normals = rows[:, :3], rows[:, 3:6]
+    voxel, margin = known.spacing, int(REACH) + 1
+    corner = points.amin(0) - margin * voxel
+    shape = ((points.amax(0) - corner) / voxel).long() + margin + 1
+    cells, nodes, gap = _neighbourhoods(points, corner, shape, voxel)
+    count = int(shape.prod())
+    distance = torch.full((count,), REACH * voxel).scatter_reduce(0, cells, gap, "amin")
+    nearest = torch.stack([_nearest(cells, nodes, gap, normals, facing, count) for facing in range(6)], 1)
+    assert rows.shape[1] == ROW and spread.shape[1] == SPREAD
+    return {
+        "rows": rows, "spread": spread, "codes": codes, "code_weights": weights, "corner": corner[None],
+        "shape": shape[None], "nearest": nearest, "distance": distance,
+    }  # fmt: skip
+
+
+def _neighbourhoods(points: Tensor, corner: Tensor, shape: Tensor, voxel: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Every (voxel, node) pair closer than REACH voxels: flat voxel, node, distance in metres."""
+    reach = torch.arange(-int(REACH) - 1, int(REACH) + 2)
+    steps = torch.cartesian_prod(reach, reach, reach)
+    cell = ((points - corner) / voxel).long()[:, None] + steps
+    centre = corner + (cell + 0.5) * voxel
+    gap = (centre - points[:, None]).norm(dim=-1)
+    keep = (gap < REACH * voxel) & ((cell >= 0) & (cell < shape)).all(-1)
+    flat = (cell[..., 0] * shape[1] + cell[..., 1]) * shape[2] + cell[..., 2]
+    node = torch.arange(len(points))[:, None].expand_as(flat)
+    return flat[keep], node[keep], gap[keep]
+
+
+def _nearest(cells, nodes, gap, normals, facing: int, count: int) -> Tensor:
+    """Per voxel the nearest node whose normal leans towards the facing; NOTHING where there is none."""
+    lean = normals[:, facing // 2] * (1 - 2 * (facing % 2))
+    keep = lean[nodes] > 0.25
+    # distance (whole micrometres) above, node below: the minimum of one integer finds both
+    key = (gap[keep] * 1e6).long() * (1 << 32) + nodes[keep]
+    best = torch.full((count,), torch.iinfo(torch.int64).max).scatter_reduce(0, cells[keep], key, "amin")
+    return torch.where(best < torch.iinfo(torch.int64).max, best % (1 << 32), NOTHING).int()

@@ -1,0 +1,173 @@
+"""Hypotheses: (object, rotation, translation) with x_world = R x_object + T, as a structure of arrays.
+
+They say where the *object* is, so a resting object needs no update when a sensor moves. Functions here make them
+(seed), carry them along with a moving object (move) and choose which stay alive (prune); none has state.
+"""
+
+import math
+from dataclasses import dataclass, fields, replace
+
+import torch
+from torch import Tensor
+
+from ..geometry import surface_frame, turn_about_z
+from ..messages import Pose, Sensation
+from .atlas import Atlas
+
+DIRECTED = 0.35  # radians: a node whose principal direction is surer than this fixes the turn about its normal
+TURNS = 24  # turns tried about the normal where no direction fixes it
+SAME_SHIFT, SAME_TURN = 0.006, 0.15  # metres, radians: closer poses are one hypothesis
+
+
+@dataclass(frozen=True, slots=True)
+class Hypotheses:
+    """b hypotheses of each of g groups; unused places have log_evidence = -inf.
+
+    obj : (g, b) int64
+    rotation : (g, b, 3, 3) world_from_object
+    location : (g, b, 3) metres, world_from_object
+    log_evidence : (g, b) nats, relative to 'none of the objects I know'
+    turn_sd, shift_sd : (g, b) radians, metres: how sure the pose is, about `pivot`
+    pivot : (g, 3) metres, world frame: the middle of what was sensed
+    """
+
+    obj: Tensor
+    rotation: Tensor
+    location: Tensor
+    log_evidence: Tensor
+    turn_sd: Tensor
+    shift_sd: Tensor
+    pivot: Tensor
+
+    def __len__(self) -> int:
+        return self.obj.shape[1]
+
+    def take(self, order: Tensor) -> "Hypotheses":
+        """The rows `order` (g, k) of each group."""
+        taken = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if f.name == "pivot":
+                continue
+            index = order.reshape(*order.shape, *[1] * (value.ndim - 2)).expand(*order.shape, *value.shape[2:])
+            taken[f.name] = value.gather(1, index)
+        return replace(self, **taken)
+
+
+def nothing(groups: int, device: str | torch.device = "cpu") -> Hypotheses:
+    """No hypothesis at all."""
+    z = torch.zeros(groups, 0, device=device)
+    return Hypotheses(
+        z.long(), z[..., None, None].expand(groups, 0, 3, 3), z[..., None].expand(groups, 0, 3), z, z, z,
+        torch.zeros(groups, 3, device=device),
+    )  # fmt: skip
+
+
+def join(a: Hypotheses, b: Hypotheses) -> Hypotheses:
+    """Both sets, group by group; the pivot is b's."""
+    names = [f.name for f in fields(a) if f.name != "pivot"]
+    return replace(b, **{n: torch.cat([getattr(a, n), getattr(b, n)], 1) for n in names})
+
+
+def seed(atlas: Atlas, sensation: Sensation, match: Tensor, limit: int) -> Hypotheses:
+    """Every way in which one sensation could lie on a known object: at each node, along its principal direction
+    (two signs) or, where that is uncertain, at TURNS turns about the normal; the `limit` best by features.
+
+    sensation : leading axis (g,), one reading of each group, on an object
+    match : (g, n) nats, log-likelihood ratio of its pose-free features at each node
+    """
+    directed = atlas.spread[:, 2] < DIRECTED
+    turns = torch.where(directed, 2, TURNS)
+    groups = [_seed_one(atlas, sensation[g], match[g], turns, limit) for g in range(len(match))]
+    return _pad(groups, sensation.location)
+
+
+def _seed_one(atlas: Atlas, s: Sensation, match: Tensor, turns: Tensor, limit: int) -> tuple[Tensor, ...]:
+    # a directed node's two poses share what an undirected one's 24 do: the prior over turns is uniform
+    # at two seeds a node, more than limit / 2 nodes are never needed
+    order = match.topk(min(len(match), limit // 2)).indices
+    order = order[: int((turns[order].cumsum(0) <= limit).sum())]
+    node = torch.repeat_interleave(order, turns[order])
+    first = turns[order].cumsum(0) - turns[order]
+    turn = torch.arange(len(node), device=node.device) - torch.repeat_interleave(first, turns[order])
+    angle = turn * (2 * math.pi) / turns[node]
+    row = atlas.rows[node]
+    surface_from_object = surface_frame(row[:, 3:6], row[:, 6:9]).transpose(1, 2)
+    world_from_surface = surface_frame(s.normal, s.direction)
+    rotation = world_from_surface @ turn_about_z(angle) @ surface_from_object
+    location = s.location - (rotation @ row[:, :3, None])[..., 0]
+    directed = turns[node] == 2
+    turn_sd = torch.where(directed, 0.09, 0.13)
+    return atlas.owner[node], rotation, location, match[node], turn_sd, torch.full_like(turn_sd, 0.003)
+
+
+def _pad(groups: list[tuple[Tensor, ...]], pivot: Tensor) -> Hypotheses:
+    width = max(len(g[0]) for g in groups)
+    fill = (0, 0.0, 0.0, -math.inf, 1.0, 1.0)
+    columns = []
+    for i, value in enumerate(fill):
+        parts = [g[i] for g in groups]
+        out = parts[0].new_full((len(parts), width, *parts[0].shape[1:]), value)
+        for target, part in zip(out, parts, strict=True):
+            target[: len(part)] = part
+        columns.append(out)
+    return Hypotheses(*columns, pivot=pivot)
+
+
+def move(hypotheses: Hypotheses, object_motion: Pose | None) -> Hypotheses:
+    """Carry the hypotheses along with the object's own motion (world frame); None: it rests."""
+    if object_motion is None:
+        return hypotheses
+    moved = object_motion @ Pose(hypotheses.location, hypotheses.rotation)
+    return replace(hypotheses, location=moved.location, rotation=moved.rotation)
+
+
+def prune(hypotheses: Hypotheses, keep: int, distinct: bool = False, objects: int | None = None) -> Hypotheses:
+    """The `keep` strongest, in order of their evidence; `distinct` drops those that repeat a stronger one's pose.
+
+    Half of the places are for the strongest whatever their object; the others go round the objects in turn (each
+    object's best first), so that a look-alike or a rival is not forgotten before it is disproved.
+    """
+    evidence = hypotheses.log_evidence
+    if distinct:
+        evidence = torch.where(_repeats(hypotheses), -math.inf, evidence)
+    order = evidence.argsort(dim=1, descending=True, stable=True)
+    if len(hypotheses) > keep and objects is not None:
+        order = _fair_order(order, hypotheses.obj, evidence, keep, objects)
+    order = order[:, :keep]
+    return replace(hypotheses, log_evidence=evidence).take(order)
+
+
+def _fair_order(order: Tensor, obj: Tensor, evidence: Tensor, keep: int, objects: int) -> Tensor:
+    ranked = obj.gather(1, order)
+    by_object = ranked.argsort(dim=1, stable=True)
+    counts = torch.zeros(len(obj), objects, dtype=torch.long, device=obj.device)
+    counts.scatter_add_(1, ranked, torch.ones_like(ranked))
+    first = counts.cumsum(1) - counts
+    place = torch.arange(ranked.shape[1], device=obj.device).expand_as(ranked)
+    rank_sorted = place - first.gather(1, ranked.gather(1, by_object))
+    rank = torch.empty_like(ranked).scatter_(1, by_object, rank_sorted)
+    alive = evidence.gather(1, order) > -math.inf
+    priority = torch.where(place < keep // 2, -1, rank)
+    priority = torch.where(alive, priority, ranked.shape[1])
+    chosen = priority.argsort(dim=1, stable=True)[:, :keep].sort(dim=1).values
+    return order.gather(1, chosen)
+
+
+def _repeats(hypotheses: Hypotheses) -> Tensor:
+    """(g, b) bool: a stronger hypothesis of the group stands in the same cell of pose space."""
+    offset = hypotheses.location - hypotheses.pivot[:, None]
+    # where the pivot lies on the object: a turn about a far origin must not look like a shift
+    at = (hypotheses.rotation.transpose(-1, -2) @ offset[..., None])[..., 0]
+    cell = torch.cat([at / SAME_SHIFT, hypotheses.rotation[..., :2].flatten(-2) / SAME_TURN], -1).round().long()
+    key = hypotheses.obj
+    for part in cell.unbind(-1):
+        key = key * 1_000_003 + part
+    key = key * 1_000_003 + torch.arange(len(key), device=key.device)[:, None]
+    order = hypotheses.log_evidence.flatten().argsort(descending=True, stable=True)
+    _, inverse = torch.unique(key.flatten()[order], return_inverse=True)
+    place = torch.arange(len(order), device=order.device)
+    first = torch.full_like(place, len(order)).scatter_reduce(0, inverse, place, "amin")
+    repeated = torch.empty(len(order), dtype=torch.bool, device=order.device)
+    repeated[order] = first[inverse] != place
+    return repeated.view_as(key)

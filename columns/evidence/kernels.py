@@ -1,0 +1,312 @@
+"""`likelihood.weigh` for a CPU, compiled: one pass over (hypothesis, sensation) pairs without a temporary array.
+
+The same formulas as the plain reference in likelihood.py, which the tests compare it with; there the reasons are.
+"""
+
+import math
+
+import numpy as np
+import torch
+from numba import njit
+
+from ..messages import Vote
+from . import likelihood
+from .atlas import Atlas
+from .hypotheses import Hypotheses
+from .likelihood import LOG_DEPTH, MARCH, MISSED_UNKNOWN, SAG, STEEP, SURFACE, TILT, Tolerance
+
+TWO_PI = 2 * math.pi
+
+
+def weigh(atlas: Atlas, memory, hypotheses: Hypotheses, tol: Tolerance, curved: bool = True) -> Vote:
+    """As likelihood.weigh; tensors on a CPU."""
+    groups, columns, _ = memory.kind.shape
+    count, sides = len(hypotheses), 6 if curved else 0
+    evidence = np.zeros((groups, columns, count), np.float32)
+    slope = np.zeros((groups, columns, count, sides), np.float32)
+    information = np.zeros((groups, columns, count, sides, sides), np.float32)
+    _weigh(
+        *_arrays(atlas), np.float32(atlas.voxel), np.float32(atlas.far),
+        memory.numbers.numpy(), memory.kind.numpy(), memory.bitmap.numpy(),
+        hypotheses.obj.numpy(), hypotheses.rotation.numpy(), hypotheses.location.numpy(),
+        hypotheses.log_evidence.numpy(), hypotheses.turn_sd.numpy(), hypotheses.shift_sd.numpy(),
+        hypotheses.pivot.numpy(), _numbers(tol), tol.surface, tol.winners, curved, evidence, slope, information,
+    )  # fmt: skip
+    return Vote(torch.from_numpy(evidence), torch.from_numpy(slope), torch.from_numpy(information))
+
+
+def clearance(atlas: Atlas, obj, origin, ray):
+    """As likelihood.clearance; tensors on a CPU."""
+    shape = obj.shape
+    gap = np.zeros(obj.numel(), np.float32)
+    depth = np.zeros(obj.numel(), np.float32)
+    _clearances(
+        atlas.corner.numpy(), atlas.shape.numpy(), atlas.offset.numpy(), atlas.distance.numpy(),
+        np.float32(atlas.voxel), np.float32(atlas.far), obj.reshape(-1).numpy(),
+        origin.reshape(-1, 3).numpy(), ray.reshape(-1, 3).numpy(), gap, depth,
+    )  # fmt: skip
+    return torch.from_numpy(gap).view(shape), torch.from_numpy(depth).view(shape)
+
+
+def backend(device: torch.device):
+    """The module that weighs on this device: compiled on a CPU, plain torch elsewhere."""
+    import sys
+
+    return sys.modules[__name__] if device.type == "cpu" else likelihood
+
+
+def _arrays(atlas: Atlas):
+    return (
+        atlas.rows.numpy(), atlas.spread.numpy(), atlas.codes.numpy(), atlas.code_weights.numpy(),
+        atlas.corner.numpy(), atlas.shape.numpy(), atlas.offset.numpy(), atlas.nearest.numpy(), atlas.distance.numpy(),
+    )  # fmt: skip
+
+
+def _numbers(tol: Tolerance) -> np.ndarray:
+    return np.array(
+        [tol.location, tol.normal, tol.curvature, tol.hue, tol.light, tol.outlier, tol.outlier_direction,
+         tol.outlier_feature, tol.code_slope, tol.code_middle, tol.outlier_facing], np.float32,
+    )  # fmt: skip
+
+
+@njit(cache=True, inline="always")
+def _floored(x, floor):
+    """The ratio itself, not its logarithm: ratios are multiplied and one logarithm is taken at the end."""
+    return (1 - floor) * math.exp(min(x, 60.0)) + floor
+
+
+@njit(cache=True, inline="always")
+def _voxel(corner, shape, offset, voxel, o, x, y, z):
+    i = int(math.floor((x - corner[o, 0]) / voxel))
+    j = int(math.floor((y - corner[o, 1]) / voxel))
+    k = int(math.floor((z - corner[o, 2]) / voxel))
+    if i < 0 or j < 0 or k < 0 or i >= shape[o, 0] or j >= shape[o, 1] or k >= shape[o, 2]:
+        return -1
+    return (i * shape[o, 1] + j) * shape[o, 2] + k + offset[o]
+
+
+@njit(cache=True)
+def _clearance(corner, shape, offset, distance, voxel, far, o, p, r):
+    enter, leave = 0.0, np.inf
+    for axis in range(3):
+        slope = r[axis] if abs(r[axis]) >= 1e-9 else 1e-9
+        a = (corner[o, axis] - p[axis]) / slope
+        b = (corner[o, axis] + shape[o, axis] * voxel - p[axis]) / slope
+        enter, leave = max(enter, min(a, b)), min(leave, max(a, b))
+    best, at, depth = far, np.inf, enter + 1e-5
+    for _ in range(MARCH):
+        if depth >= leave:
+            break
+        cell = _voxel(corner, shape, offset, voxel, o, p[0] + depth * r[0], p[1] + depth * r[1], p[2] + depth * r[2])
+        gap = distance[cell] if cell >= 0 else far
+        if gap < best:
+            best, at = gap, depth
+            if best < SURFACE:
+                break
+        depth += max(gap - 0.5 * SURFACE, 0.6 * voxel)
+    return best, at
+
+
+@njit(cache=True)
+def _clearances(corner, shape, offset, distance, voxel, far, obj, origin, ray, gap, depth):
+    for i in range(len(obj)):
+        gap[i], depth[i] = _clearance(corner, shape, offset, distance, voxel, far, obj[i], origin[i], ray[i])
+
+
+@njit(cache=True, inline="always")
+def _into(rotation, x, y, z, out):
+    for i in range(3):
+        out[i] = rotation[0, i] * x + rotation[1, i] * y + rotation[2, i] * z
+
+
+@njit(cache=True, inline="always")
+def _out(rotation, v, out):
+    for i in range(3):
+        out[i] = rotation[i, 0] * v[0] + rotation[i, 1] * v[1] + rotation[i, 2] * v[2]
+
+
+@njit(cache=True, inline="always")
+def _cross(a, b, out, scale, start):
+    out[start] += scale * (a[1] * b[2] - a[2] * b[1])
+    out[start + 1] += scale * (a[2] * b[0] - a[0] * b[2])
+    out[start + 2] += scale * (a[0] * b[1] - a[1] * b[0])
+
+
+@njit(cache=True, inline="always")
+def _dot(a, b):
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@njit(cache=True, inline="always")
+def _clip(x, limit):
+    return max(-limit, min(limit, x))
+
+
+@njit(cache=True, inline="always")
+def _raw(log_curvature):
+    return math.copysign(math.expm1(abs(log_curvature)), log_curvature)
+
+
+@njit(cache=True, inline="always")
+def _add(slope, information, jacobian, weight, error):
+    for i in range(6):
+        slope[i] -= weight * error * jacobian[i]
+        for j in range(i + 1):
+            information[i, j] += weight * jacobian[i] * jacobian[j]
+
+
+@njit(cache=True, inline="always")
+def _tilted(s, arm, tangent, steep, jacobian):
+    """Derivative of the normal's error along one tangent by the pose."""
+    jacobian[:] = 0.0
+    _cross(s[9:12], tangent, jacobian, -1.0, 0)
+    _cross(arm, tangent, jacobian, steep, 0)
+    for i in range(3):
+        jacobian[3 + i] = steep * tangent[i]
+
+
+@njit(cache=True)
+def _feature_ratio(s, row, spread, bitmap, codes, weights, node, tol, winners, surface):
+    """Curvature, colour and code: pose-free. A ratio, not its logarithm."""
+    total = 1.0
+    if surface:
+        curvature, colour = -s[21], -s[22]
+        for i in range(2):
+            variance = tol[2] + spread[3 + i] ** 2
+            curvature -= 0.5 * ((s[15 + i] - row[9 + i]) ** 2 / variance + math.log(TWO_PI * variance))
+            variance = tol[4] + spread[5 + i] ** 2
+            colour -= 0.5 * ((s[17 + i] - row[11 + i]) ** 2 / variance + math.log(TWO_PI * variance))
+        kappa = 1 / (tol[3] + spread[7] ** 2)
+        colour += kappa * (s[19] * row[13] + s[20] * row[14] - 1) + 0.5 * math.log(1 + TWO_PI * kappa)
+        total *= _floored(curvature, tol[7]) * _floored(colour, tol[7])
+    if winners > 0:
+        share = 0.0
+        for i in range(codes.shape[1]):
+            if bitmap[codes[node, i]]:
+                share += weights[node, i]
+        total *= _floored(tol[8] * (share / winners - tol[9]), tol[7])
+    return total
+
+
+@njit(cache=True)
+def _weigh(
+    rows, spread, codes, weights, corner, shape, offset, nearest, distance, voxel, far,
+    numbers, kind, bitmap, obj, rotation, location, alive, turn_sd, shift_sd, pivot, tol, surface, winners, curved,
+    evidence, slope, information,
+):  # fmt: skip
+    q, normal, direction, away = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
+    d2, predicted = np.zeros(3), np.zeros(3)
+    pw, t1, t2, arm = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
+    jacobian = np.zeros(6)
+    grad, info = np.zeros(6), np.zeros((6, 6))
+    groups, columns, steps = kind.shape
+    log_outlier = math.log(tol[5])
+    for g in range(groups):
+        for m in range(columns):
+            for b in range(obj.shape[1]):
+                if alive[g, b] == -np.inf:
+                    continue
+                o, rot, loc = obj[g, b], rotation[g, b], location[g, b]
+                turn, shift = turn_sd[g, b] ** 2, shift_sd[g, b] ** 2
+                total_evidence = 0.0
+                grad[:] = 0.0
+                info[:] = 0.0
+                for t in range(steps):
+                    s = numbers[g, m, t]
+                    if kind[g, m, t] == 0:
+                        continue
+                    if kind[g, m, t] == 2:
+                        _into(rot, s[0] - loc[0], s[1] - loc[1], s[2] - loc[2], away)
+                        _into(rot, s[3], s[4], s[5], direction)
+                        gap, _ = _clearance(corner, shape, offset, distance, voxel, far, o, away, direction)
+                        width = 0.0012 + 0.5 * (shift_sd[g, b] + 0.05 * turn_sd[g, b])
+                        p = 1 / (1 + math.exp(-(gap - SURFACE) / width))
+                        total_evidence += math.log(max(0.03, min(0.97, p)) / MISSED_UNKNOWN)
+                        continue
+                    _into(rot, s[6] - loc[0], s[7] - loc[1], s[8] - loc[2], q)
+                    _into(rot, s[9], s[10], s[11], normal)
+                    cell = _voxel(corner, shape, offset, voxel, o, q[0], q[1], q[2])
+                    node = -1
+                    if cell >= 0:
+                        axis = 0
+                        if abs(normal[1]) > abs(normal[axis]):
+                            axis = 1
+                        if abs(normal[2]) > abs(normal[axis]):
+                            axis = 2
+                        node = nearest[cell, axis * 2 + (1 if normal[axis] < 0 else 0)]
+                    if node < 0:
+                        total_evidence += log_outlier
+                        continue
+                    _into(rot, s[12], s[13], s[14], direction)
+                    row, sd = rows[node], spread[node]
+                    n0, d1 = row[3:6], row[6:9]
+                    d2[:] = 0.0
+                    _cross(n0, d1, d2, 1.0, 0)
+                    for i in range(3):
+                        away[i] = q[i] - row[i]
+                    u, v, height = _dot(away, d1), _dot(away, d2), _dot(away, n0)
+                    k1, k2 = _raw(row[9]), _raw(row[10])
+                    residual = height + _clip(0.5 * (k1 * u * u + k2 * v * v), SAG)
+                    a1, a2 = _clip(k1 * u, TILT), _clip(k2 * v, TILT)
+                    for i in range(3):
+                        predicted[i] = n0[i] + a1 * d1[i] + a2 * d2[i]
+                    length = math.sqrt(_dot(predicted, predicted))
+                    for i in range(3):
+                        predicted[i] /= length
+                        arm[i] = s[6 + i] - pivot[g, i]
+                    pose = shift + turn * _dot(arm, arm)
+                    height_var = tol[0] + sd[0] ** 2 + pose
+                    normal_var = tol[1] + sd[1] ** 2 + turn
+                    beyond = max(0.0, math.sqrt(u * u + v * v) - voxel)
+                    place = (
+                        LOG_DEPTH - 0.5 * math.log(TWO_PI * height_var) - 0.5 * residual**2 / height_var
+                        - 0.5 * beyond**2 / (4e-6 + pose)
+                    )  # fmt: skip
+                    facing = -math.log(normal_var) - (1 - _dot(normal, predicted)) / normal_var
+                    place_ratio, facing_ratio = _floored(place, tol[5]), _floored(facing, tol[10])
+                    place_share, facing_share = 1 - tol[5] / place_ratio, 1 - tol[10] / facing_ratio
+                    total = place_ratio * facing_ratio
+                    direction_var = tol[1] + sd[2] ** 2 + turn
+                    direction_share = 0.0
+                    if surface:
+                        cos = _dot(direction, d1)
+                        kappa = 1 / (4 * direction_var)
+                        axial = 2 * kappa * (cos * cos - 1) + 0.5 * math.log(1 + TWO_PI * kappa)
+                        floor = _floored(axial, tol[6])
+                        direction_share = 1 - tol[6] / floor
+                        total *= floor
+                    total *= _feature_ratio(
+                        s, row, sd, bitmap[g, m, t], codes, weights, node, tol, winners, surface
+                    )
+                    floor = (1 - tol[5]) * total + tol[5]
+                    share = 1 - tol[5] / floor
+                    total_evidence += math.log(floor)
+                    if not curved:
+                        continue
+
+                    _out(rot, predicted, pw)
+                    _out(rot, d1, t1)
+                    _out(rot, d2, t2)
+                    jacobian[:] = 0.0
+                    _cross(arm, pw, jacobian, -1.0, 0)
+                    for i in range(3):
+                        jacobian[3 + i] = -pw[i]
+                    _add(grad, info, jacobian, share * place_share / height_var, residual)
+                    weight = share * facing_share / normal_var
+                    error = _dot(normal, d1) - _dot(predicted, d1)
+                    _tilted(s, arm, t1, _clip(k1, STEEP), jacobian)
+                    _add(grad, info, jacobian, weight, error)
+                    error = _dot(normal, d2) - _dot(predicted, d2)
+                    _tilted(s, arm, t2, _clip(k2, STEEP), jacobian)
+                    _add(grad, info, jacobian, weight, error)
+                    if direction_share > 0:
+                        sign = 1.0 if _dot(direction, d1) > 0 else -1.0
+                        jacobian[:] = 0.0
+                        _cross(s[12:15], t2, jacobian, -sign, 0)
+                        _add(grad, info, jacobian, share * direction_share / direction_var, sign * _dot(direction, d2))
+                evidence[g, m, b] = total_evidence
+                if curved:
+                    for i in range(6):
+                        slope[g, m, b, i] = grad[i]
+                        for j in range(i + 1):
+                            information[g, m, b, i, j] = information[g, m, b, j, i] = info[i, j]

@@ -1,0 +1,270 @@
+"""How well a sensation fits a hypothesis: log-likelihood ratios, pure functions without state.
+
+For hypothesis (object, R, T) the sensed point p, normal n and principal direction d are carried into the object's
+frame, q = R^T (p - T), where the nearest node of that facing predicts them by its own small quadric,
+
+    height  h(u, v) = -(k1 u^2 + k2 v^2) / 2,      normal  n(u, v) = n + k1 u d1 + k2 v d2,
+
+(u, v) the tangential offset along the principal directions d1, d2. With sensor noise, node spread and the pose's own
+uncertainty added in quadrature, the evidence of one sensation is, in nats,
+
+    L = log[(1 - e) prod_c ((1 - e_c) p_c / b_c + e_c) + e],   c = place, normal, direction, curvature, colour, code,
+
+p_c the density under the hypothesis and b_c under 'none of the objects I know': a surface anywhere within 12 cm of
+depth, facing anyhow, with the features of a node drawn at random from all maps. e_c are outlier floors, so that one
+bad reading never rules anything out. Angles enter by chords and cosines only.
+
+An empty reading speaks too: the ray is marched through the object's distance field; the closer it passes to known
+surface, the less the hypothesis expected to see nothing.
+
+`weigh` gives L summed over a column's memory with its slope and Gauss-Newton information by a small turn w and shift
+t of the pose about a pivot c: R' = exp(w) R, T' = c + exp(w) (T - c) + t. This is the reference in plain torch, for
+any device; kernels.py has the same for a CPU, compiled.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..messages import FeatureSchema, Vote
+from .atlas import Atlas
+from .hypotheses import Hypotheses
+
+if TYPE_CHECKING:
+    from .memory import Memory
+
+LOG_DEPTH = math.log(0.12)  # of the metres within which an unknown surface may lie
+SAG, TILT = 0.002, 0.5  # metres, radians: how far a node's quadric is trusted
+STEEP = 60.0  # 1/m: sharper curvature gives no slope
+MISSED_UNKNOWN = 0.3  # how often a gaze misses an unknown object
+SURFACE = 0.0036  # metres: a ray that passes a node this close meets the surface
+MARCH = 40  # steps of a ray through an object's voxels
+SUBSET = 512  # nodes that stand for 'some surface of some object'
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """Variances of the sensor and floors of the likelihood, as numbers; made from a schema."""
+
+    location: float
+    normal: float
+    curvature: float
+    hue: float
+    light: float
+    surface: bool
+    winners: int
+    outlier: float = 0.03
+    outlier_facing: float = 0.15
+    outlier_direction: float = 0.10
+    outlier_feature: float = 0.08
+    code_slope: float = 16.0
+    code_middle: float = 0.35
+
+    @classmethod
+    def of(cls, schema: FeatureSchema, outlier: float) -> "Tolerance":
+        """Variances of a schema's sensor."""
+        return cls(
+            schema.location_sd**2, schema.normal_sd**2, schema.curvature_sd**2, schema.hue_sd**2,
+            schema.saturation_sd**2, schema.surface, schema.code_winners, outlier,
+        )  # fmt: skip
+
+
+def floored(log_ratio: Tensor, floor: float) -> Tensor:
+    """log[(1 - e) exp(x) + e]."""
+    return torch.logaddexp(log_ratio + math.log1p(-floor), torch.full_like(log_ratio, math.log(floor)))
+
+
+def curvature_density(sensed: Tensor, rows: Tensor, spread: Tensor, tol: Tolerance) -> Tensor:
+    """log density of log curvatures (..., 2) at nodes (..., 16)."""
+    variance = tol.curvature + spread[..., 3:5].square()
+    return -0.5 * ((sensed - rows[..., 9:11]).square() / variance + (2 * math.pi * variance).log()).sum(-1)
+
+
+def colour_density(light: Tensor, hue: Tensor, rows: Tensor, spread: Tensor, tol: Tolerance) -> Tensor:
+    """log density of (saturation, value) and (cos, sin) of hue, each (..., 2), at nodes (..., 16); hue on a circle."""
+    variance = tol.light + spread[..., 5:7].square()
+    flat = -0.5 * ((light - rows[..., 11:13]).square() / variance + (2 * math.pi * variance).log()).sum(-1)
+    kappa = 1 / (tol.hue + spread[..., 7].square())
+    return flat + kappa * ((hue * rows[..., 13:15]).sum(-1) - 1) + 0.5 * (1 + 2 * math.pi * kappa).log()
+
+
+def code_ratio(overlap: Tensor, tol: Tolerance) -> Tensor:
+    """log-likelihood ratio of a weighted code overlap (...), as a share of the winners."""
+    return tol.code_slope * (overlap - tol.code_middle)
+
+
+def background(numbers: Tensor, atlas: Atlas, schema: FeatureSchema) -> Tensor:
+    """log density of curvature and of colour under 'some surface of some object', (..., 2): the mean over a fixed
+    subset of all nodes."""
+    tol = Tolerance.of(schema, 0.0)
+    some = atlas.subset(SUBSET)
+    rows, spread = some["rows"], some["spread"]
+    n = numbers[..., None, :]
+    curvature = curvature_density(n[..., 15:17], rows, spread, tol)
+    colour = colour_density(n[..., 17:19], n[..., 19:21], rows, spread, tol)
+    return torch.stack([curvature, colour], -1).logsumexp(-2) - math.log(len(rows))
+
+
+def features(numbers: Tensor, bitmap: Tensor, atlas: Atlas, tol: Tolerance) -> Tensor:
+    """Log-likelihood ratio of the pose-free features of readings (..., 23) at every node: (..., n)."""
+    n = numbers[..., None, :]
+    total = torch.zeros(*numbers.shape[:-1], len(atlas.rows), device=numbers.device)
+    if tol.surface:
+        curvature = curvature_density(n[..., 15:17], atlas.rows, atlas.spread, tol) - n[..., 21]
+        colour = colour_density(n[..., 17:19], n[..., 19:21], atlas.rows, atlas.spread, tol) - n[..., 22]
+        total = floored(curvature, tol.outlier_feature) + floored(colour, tol.outlier_feature)
+    if tol.winners:
+        share = bitmap[..., atlas.codes].float().mul(atlas.code_weights).sum(-1) / tol.winners
+        total = total + floored(code_ratio(share, tol), tol.outlier_feature)
+    return total
+
+
+def weigh(
+    atlas: Atlas, memory: "Memory", hypotheses: Hypotheses, tol: Tolerance, curved: bool = True
+) -> Vote:
+    """What every column's memory says of every pose of its group: see Vote. Not `curved`: the evidence alone."""
+    hits, slope, information = _weigh_hits(atlas, memory, hypotheses, tol)
+    misses = _weigh_misses(atlas, memory, hypotheses)
+    kind = memory.kind[:, :, None]
+    evidence = (hits * (kind == 1) + misses * (kind == 2)).sum(-1)
+    if not curved:
+        slope, information = slope[..., :0], information[..., :0, :0]
+    return Vote(evidence, slope, information)
+
+
+def _weigh_hits(atlas: Atlas, memory: "Memory", hyp: Hypotheses, tol: Tolerance) -> tuple[Tensor, Tensor, Tensor]:
+    s = memory.numbers[:, :, None]  # (g, m, 1, t, 23), hypotheses below as (g, 1, b, 1, ...)
+    object_from_world = hyp.rotation.transpose(-1, -2)[:, None, :, None]
+
+    def into(v: Tensor) -> Tensor:
+        return (object_from_world @ v[..., None])[..., 0]
+
+    arm = s[..., 6:9] - hyp.pivot[:, None, None, None]
+    q = into(s[..., 6:9] - hyp.location[:, None, :, None])
+    normal, direction = into(s[..., 9:12]), into(s[..., 12:15])
+    obj = hyp.obj[:, None, :, None].expand(q.shape[:-1])
+    node = atlas.nearest_node(obj, q, normal)
+    known = node >= 0
+    node = node.clamp(min=0)
+    row, spread = atlas.rows[node], atlas.spread[node]
+
+    d1, n0 = row[..., 6:9], row[..., 3:6]
+    d2 = torch.linalg.cross(n0, d1)
+    offset = q - row[..., :3]
+    u, v, height = (offset * d1).sum(-1), (offset * d2).sum(-1), (offset * n0).sum(-1)
+    k = row[..., 9:11].sign() * row[..., 9:11].abs().expm1()
+    k1, k2 = k.unbind(-1)
+    residual = height + (0.5 * (k1 * u * u + k2 * v * v)).clamp(-SAG, SAG)
+    predicted = n0 + (k1 * u).clamp(-TILT, TILT)[..., None] * d1 + (k2 * v).clamp(-TILT, TILT)[..., None] * d2
+    predicted = torch.nn.functional.normalize(predicted, dim=-1)
+
+    turn, shift = hyp.turn_sd[:, None, :, None].square(), hyp.shift_sd[:, None, :, None].square()
+    pose = shift + turn * arm.square().sum(-1)
+    height_var = tol.location + spread[..., 0].square() + pose
+    normal_var = tol.normal + spread[..., 1].square() + turn
+    chord = 2 - 2 * (normal * predicted).sum(-1)
+    beyond = ((u * u + v * v).sqrt() - atlas.voxel).clamp(min=0)
+    place = (
+        LOG_DEPTH - 0.5 * (2 * math.pi * height_var).log() - 0.5 * residual.square() / height_var
+        - 0.5 * beyond.square() / (4e-6 + pose)
+    )  # fmt: skip
+    facing = -normal_var.log() - 0.5 * chord / normal_var
+    place_ratio, facing_ratio = floored(place, tol.outlier), floored(facing, tol.outlier_facing)
+    place_share = (place + math.log1p(-tol.outlier) - place_ratio).exp()
+    facing_share = (facing + math.log1p(-tol.outlier_facing) - facing_ratio).exp()
+    total = place_ratio + facing_ratio
+
+    direction_var = tol.normal + spread[..., 2].square() + turn
+    direction_share = torch.zeros_like(total)
+    if tol.surface:
+        cos = (direction * d1).sum(-1)
+        kappa = 1 / (4 * direction_var)
+        axial = 2 * kappa * (cos * cos - 1) + 0.5 * (1 + 2 * math.pi * kappa).log()
+        floor = floored(axial, tol.outlier_direction)
+        direction_share = (axial + math.log1p(-tol.outlier_direction) - floor).exp()
+        curvature = curvature_density(s[..., 15:17], row, spread, tol) - s[..., 21]
+        colour = colour_density(s[..., 17:19], s[..., 19:21], row, spread, tol) - s[..., 22]
+        total = total + floor
+        total = total + floored(curvature, tol.outlier_feature) + floored(colour, tol.outlier_feature)
+    if tol.winners:
+        bits = memory.bitmap[:, :, None].expand(*node.shape, -1).gather(-1, atlas.codes[node]).float()
+        share = (bits * atlas.code_weights[node]).sum(-1) / tol.winners
+        total = total + floored(code_ratio(share, tol), tol.outlier_feature)
+
+    evidence = torch.where(known, floored(total, tol.outlier), math.log(tol.outlier))
+    share = (total + math.log1p(-tol.outlier) - evidence).exp()
+    share = share * known * (memory.kind[:, :, None] == 1)
+    world_from_object = hyp.rotation[:, None, :, None]
+
+    def out(vec: Tensor) -> Tensor:
+        return (world_from_object @ vec[..., None])[..., 0]
+
+    pw, t1, t2 = out(predicted), out(d1), out(d2)
+    arm = arm.expand(pw.shape)
+    sensed_normal, sensed_direction = s[..., 9:12].expand(pw.shape), s[..., 12:15].expand(pw.shape)
+    steep1, steep2 = k1.clamp(-STEEP, STEEP)[..., None], k2.clamp(-STEEP, STEEP)[..., None]
+    cross = torch.linalg.cross
+    e1, e2 = ((normal - predicted) * d1).sum(-1), ((normal - predicted) * d2).sum(-1)
+    side = (direction * d1).sum(-1).sign()
+    turn_by = (direction * d2).sum(-1) * side
+    jacobian = torch.stack(
+        [
+            torch.cat([-cross(arm, pw), -pw], -1),
+            torch.cat([-cross(sensed_normal, t1) + steep1 * cross(arm, t1), steep1 * t1], -1),
+            torch.cat([-cross(sensed_normal, t2) + steep2 * cross(arm, t2), steep2 * t2], -1),
+            torch.cat([-cross(sensed_direction, t2) * side[..., None], torch.zeros_like(t2)], -1),
+        ],
+        -2,
+    )
+    weight = torch.stack(
+        [place_share / height_var, facing_share / normal_var, facing_share / normal_var,
+         direction_share / direction_var], -1,
+    ) * share[..., None]  # fmt: skip
+    errors = torch.stack([residual, e1, e2, turn_by], -1)
+    slope = -(jacobian * (weight * errors)[..., None]).sum((-2, -3))
+    flat, scaled = jacobian.flatten(-3, -2), (jacobian * weight[..., None]).flatten(-3, -2)
+    return evidence, slope, flat.transpose(-1, -2) @ scaled
+
+
+def clearance(atlas: Atlas, obj: Tensor, origin: Tensor, ray: Tensor) -> tuple[Tensor, Tensor]:
+    """How close a ray passes to known surface, and where along it first comes within SURFACE (or else is closest).
+
+    obj (...) ; origin, ray (..., 3) metres and unit, object frame. Returns distance and depth (...), metres.
+    """
+    low = atlas.corner[obj]
+    high = low + atlas.shape[obj] * atlas.voxel
+    slope = torch.where(ray.abs() < 1e-9, 1e-9, ray)
+    near, far = (low - origin) / slope, (high - origin) / slope
+    enter = torch.minimum(near, far).amax(-1).clamp(min=0.0)
+    leave = torch.maximum(near, far).amin(-1)
+    best = torch.full_like(enter, atlas.far)
+    depth, at = enter + 1e-5, torch.full_like(enter, math.inf)
+    met = torch.zeros_like(enter, dtype=torch.bool)
+    for _ in range(MARCH):
+        voxel = atlas.voxel_of(obj, origin + depth[..., None] * ray)
+        gap = torch.where(voxel >= 0, atlas.distance[voxel.clamp(min=0)], atlas.far)
+        inside = (depth < leave) & ~met
+        closer = inside & (gap < best)
+        best, at = torch.where(closer, gap, best), torch.where(closer, depth, at)
+        met = met | (best < SURFACE)
+        depth = depth + (gap - 0.5 * SURFACE).clamp(min=0.6 * atlas.voxel)
+    return best, at
+
+
+def _weigh_misses(atlas: Atlas, memory: "Memory", hyp: Hypotheses) -> Tensor:
+    s = memory.numbers[:, :, None]
+    object_from_world = hyp.rotation.transpose(-1, -2)[:, None, :, None]
+    origin = (object_from_world @ (s[..., 0:3] - hyp.location[:, None, :, None])[..., None])[..., 0]
+    ray = (object_from_world @ s[..., 3:6, None])[..., 0]
+    obj = hyp.obj[:, None, :, None].expand(ray.shape[:-1])
+    gap, _ = clearance(atlas, obj, origin, ray)
+    return missed(gap, hyp.turn_sd[:, None, :, None], hyp.shift_sd[:, None, :, None])
+
+
+def missed(gap: Tensor, turn_sd: Tensor, shift_sd: Tensor) -> Tensor:
+    """Log-likelihood ratio of seeing nothing where the nearest known surface is `gap` metres off the ray."""
+    width = 0.0012 + 0.5 * (shift_sd + 0.05 * turn_sd)
+    return torch.sigmoid((gap - SURFACE) / width).clamp(0.03, 0.97).log() - math.log(MISSED_UNKNOWN)

@@ -1,0 +1,154 @@
+"""The voting layer: what columns tell each other, and what they agree on.
+
+Columns that vote share a *ballot*: poses of objects in the world frame. For each pose a column votes a quadratic
+model of its own log-evidence around it (messages.Vote): nothing about features travels, so columns of different
+senses can vote together. Evidence of independent sensations adds up: four agreeing columns count as four.
+
+Votes travel along the edges of a graph. Each round every column replaces what it holds by a weighted mean over itself
+and its neighbours,
+
+    x <- W x,     W_ij = 1 / (1 + max(d_i, d_j)) on edges,  W_ii = 1 - sum_j W_ij
+
+(Metropolis weights; Xiao & Boyd, Systems & Control Letters 53, 2004). W is doubly stochastic, so x tends to the mean
+of all votes, m times which is their sum, for every connected graph; on the complete graph one round is exact.
+"""
+
+import math
+from dataclasses import dataclass
+
+import networkx as nx
+import torch
+from torch import Tensor
+
+from .messages import Consensus, Pose, Vote
+
+AGREED = 0.02  # largest deviation of W^rounds from the mean that counts as agreement, relative to 1 / columns
+
+
+def topology(name: str, columns: int, seed: int = 0) -> nx.Graph:
+    """A graph with one node a column: all-to-all, ring, grid (nearly square), small-world (Watts-Strogatz, 4
+    neighbours, p = 0.1), random (connected Erdos-Renyi) or none. Raises ValueError for another name."""
+    if columns == 1 or name == "none":
+        return nx.empty_graph(columns)
+    if name == "all-to-all":
+        return nx.complete_graph(columns)
+    if name == "ring":
+        return nx.cycle_graph(columns)
+    if name == "grid":
+        return _grid(columns)
+    if name == "small-world":
+        return nx.connected_watts_strogatz_graph(columns, min(4, columns - 1), 0.1, seed=seed)
+    if name == "random":
+        return _connected_random(columns, seed)
+    raise ValueError(f"no topology {name!r}: choose all-to-all, ring, grid, small-world, random or none")
+
+
+def _grid(columns: int) -> nx.Graph:
+    width = math.isqrt(columns - 1) + 1
+    graph = nx.empty_graph(columns)
+    graph.add_edges_from((i, i + 1) for i in range(columns - 1) if (i + 1) % width)
+    graph.add_edges_from((i, i + width) for i in range(columns - width))
+    return graph
+
+
+def _connected_random(columns: int, seed: int) -> nx.Graph:
+    chance = min(1.0, 2 * math.log(columns + 1) / columns)
+    for attempt in range(100):
+        graph = nx.gnp_random_graph(columns, chance, seed=seed + attempt)
+        if nx.is_connected(graph):
+            return graph
+    return nx.cycle_graph(columns)
+
+
+def mixing_matrix(graph: nx.Graph) -> Tensor:
+    """Metropolis weights W of a graph, (m, m) float32, rows and columns in the order of its nodes."""
+    weights = torch.zeros(len(graph), len(graph), dtype=torch.float64)
+    place = {node: i for i, node in enumerate(graph)}
+    for a, b in graph.edges:
+        if a != b:
+            weight = 1 / (1 + max(graph.degree[a], graph.degree[b]))
+            weights[place[a], place[b]] = weights[place[b], place[a]] = weight
+    return (weights + torch.diag(1 - weights.sum(1))).float()
+
+
+@dataclass(frozen=True, slots=True)
+class Lateral:
+    """How m columns exchange votes.
+
+    spread : (m, m) float32, W^rounds: whose votes each column holds after the exchange
+    rounds : exchanges per sensation
+    edges : of the graph; each carries one message each way a round
+    """
+
+    spread: Tensor
+    rounds: int
+    edges: int
+
+    @classmethod
+    def over(cls, graph: nx.Graph, rounds: int = 0) -> "Lateral":
+        """Exchange over a graph; rounds = 0: as many as it needs to agree to within AGREED."""
+        weights = mixing_matrix(graph)
+        if rounds == 0:
+            rounds = _rounds_to_agree(graph, weights)
+        return cls(torch.linalg.matrix_power(weights, rounds), rounds, graph.number_of_edges())
+
+    def exchange(self, votes: Tensor) -> Tensor:
+        """What each column holds afterwards, as an estimate of the sum over its connected columns: (g, m, ...)."""
+        reached = (self.spread > 1e-6).sum(1).to(votes)
+        mixed = torch.einsum("ij,gj...->gi...", self.spread.to(votes), votes)
+        return mixed * reached.view(1, -1, *[1] * (votes.ndim - 2))
+
+    def messages_sent(self) -> int:
+        """Messages per ballot and sensation."""
+        return 2 * self.edges * self.rounds
+
+
+def _rounds_to_agree(graph: nx.Graph, weights: Tensor) -> int:
+    if graph.number_of_edges() == 0:
+        return 0
+    goal = torch.zeros_like(weights)
+    for part in nx.connected_components(graph):
+        index = torch.tensor(sorted(list(graph).index(node) for node in part))
+        goal[index[:, None], index] = 1 / len(part)
+    power, rounds = weights.clone(), 1
+    while float((power - goal).abs().max()) > AGREED / len(graph) and rounds < 10_000:
+        power, rounds = power @ weights, rounds + 1
+    return rounds
+
+
+def pool(vote: Vote) -> Vote:
+    """Votes of all columns added up: the leading axes (g, m, ...) become (g, ...)."""
+    return Vote(vote.log_evidence.sum(1), vote.slope.sum(1), vote.information.sum(1))
+
+
+def log_posterior(evidence: Tensor, obj: Tensor, objects: int) -> Tensor:
+    """Posterior over objects and 'none', nats: from hypotheses' evidence (..., b) and objects (..., b) to
+    (..., objects + 1). Every object and 'none' are equally probable at first."""
+    peak = evidence.amax(-1, keepdim=True).clamp(min=0.0)
+    mass = torch.zeros(*evidence.shape[:-1], objects + 1, dtype=torch.float64, device=evidence.device)
+    mass.scatter_add_(-1, obj, (evidence - peak).double().exp())
+    mass[..., -1] = (-peak[..., 0]).double().exp()
+    return (mass / mass.sum(-1, keepdim=True)).log().clamp(min=-700.0)
+
+
+def log_odds(posterior: Tensor) -> tuple[Tensor, Tensor]:
+    """Best entry of a log posterior (..., n) and its log odds against all others."""
+    best = posterior.argmax(-1)
+    others = posterior.scatter(-1, best[..., None], -torch.inf).logsumexp(-1)
+    return best, posterior.amax(-1) - others
+
+
+def consensus(total: Tensor, per_column: Tensor, obj: Tensor, pose: Pose, objects: int) -> Consensus:
+    """What a group believes: from the ballot's summed evidence (g, b), each column's view of it (g, m, b), the
+    hypotheses' objects (g, b) and poses (g, b, ...)."""
+    posterior = log_posterior(total, obj, objects)
+    best, odds = log_odds(posterior)
+    views = log_posterior(per_column, obj[:, None].expand(per_column.shape), objects)
+    favoured = torch.where((obj == best[:, None]) | (best[:, None] == objects), total, -torch.inf)
+    row = favoured.argmax(1)
+    at = torch.arange(len(row), device=row.device)
+    return Consensus(
+        torch.where(best == objects, -1, best), odds, posterior,
+        Pose(pose.location[at, row], pose.rotation[at, row]), views,
+        (views.argmax(-1) == best[:, None]).double().mean(1),
+    )  # fmt: skip

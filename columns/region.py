@@ -1,0 +1,163 @@
+"""A region: columns that sense side by side, vote on one ballot of poses, and believe what survives.
+
+Columns come in kinds (other features, another sense); each kind is one batch. A region thinks for g groups at once:
+g independent episodes, each with all its columns. One column is a region of one.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from .column import Column
+from .evidence import refine
+from .evidence.hypotheses import Hypotheses, join, move, nothing, prune
+from .lateral import Lateral, consensus, pool
+from .messages import Consensus, Movement, Pose, Sensation, Vote
+
+SEEDING = 3  # sensations that always suggest new poses; later ones do when nothing known explains what is sensed
+LOST = math.log(1e-2)  # log-probability of 'none of those I know' above which new poses are asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What a region has sensed and what it holds possible; all tensors inside are per group.
+
+    memories : one per kind of column
+    ballot : poses that survive, with their evidence
+    consensus : after the last exchange; None before the first sensation
+    steps : sensations received
+    """
+
+    memories: tuple[Any, ...]
+    ballot: Hypotheses
+    consensus: Consensus | None = None
+    steps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """Kinds of columns joined by a lateral layer. Holds no state.
+
+    kinds : batches of columns, in the order of the sensor's patches
+    lateral : who exchanges votes with whom
+    objects : names, in the order of their indices
+    first_cap, keep : hypotheses kept after the first sensation and in the long run
+    """
+
+    kinds: tuple[Column, ...]
+    lateral: Lateral
+    objects: tuple[str, ...]
+    first_cap: int = 20_000
+    keep: int = 256
+
+    def begin(self, groups: int = 1) -> Belief:
+        """The belief before anything was sensed."""
+        return Belief(tuple(k.begin(groups) for k in self.kinds), nothing(groups, self.kinds[0].device))
+
+    def step(self, belief: Belief, sensation: Sensation, movement: Movement | None = None) -> Belief:
+        """One clock step of all columns: sensation (g, m), m over all kinds in order."""
+        parts = self._split(sensation)
+        memories = tuple(
+            kind.sense(memory, part, movement)
+            for kind, memory, part in zip(self.kinds, belief.memories, parts, strict=True)
+        )
+        ballot = move(belief.ballot, movement.object_motion if movement else None)
+        belief = replace(belief, memories=memories, steps=belief.steps + 1)
+        ballot = self._weigh_newest(belief, ballot)
+        if self._needs_seeds(belief):
+            ballot = self._widen(belief, ballot, parts)
+        return self._settle(belief, ballot)
+
+    def _split(self, sensation: Sensation) -> list[Sensation]:
+        ends = torch.tensor([k.columns for k in self.kinds]).cumsum(0).tolist()
+        if sensation.valid.shape[1] != ends[-1]:
+            raise ValueError(
+                f"the region has {ends[-1]} columns but the sensation {sensation.valid.shape[1]}: "
+                "give the eye as many patches as there are columns"
+            )
+        return [sensation[:, end - k.columns : end] for end, k in zip(ends, self.kinds, strict=True)]
+
+    def _vote(self, belief: Belief, ballot: Hypotheses, newest: bool = False, curved: bool = True) -> Vote:
+        votes = [
+            kind.vote(memory.last() if newest else memory, ballot, curved)
+            for kind, memory in zip(self.kinds, belief.memories, strict=True)
+        ]
+        if len(votes) == 1:
+            return votes[0]
+        return Vote(
+            torch.cat([v.log_evidence for v in votes], 1),
+            torch.cat([v.slope for v in votes], 1),
+            torch.cat([v.information for v in votes], 1),
+        )
+
+    def _weigh_newest(self, belief: Belief, ballot: Hypotheses) -> Hypotheses:
+        if len(ballot) == 0:
+            return ballot
+        gained = self._vote(belief, ballot, newest=True, curved=False).log_evidence.sum(1)
+        return replace(ballot, log_evidence=ballot.log_evidence + gained)
+
+    def _needs_seeds(self, belief: Belief) -> bool:
+        if belief.steps <= SEEDING or belief.consensus is None:
+            return True
+        return bool((belief.consensus.log_posterior[:, -1] > LOST).any())
+
+    def _widen(self, belief: Belief, ballot: Hypotheses, parts: list[Sensation]) -> Hypotheses:
+        """Poses that the newest sensation suggests, weighed by everything remembered, put on the ballot too."""
+        limit = self.first_cap if belief.steps == 1 else self.first_cap // 4
+        for kind, memory, part in zip(self.kinds, belief.memories, parts, strict=True):
+            seeds = kind.nominate(memory, part, limit)
+            if len(seeds):
+                total = self._vote(belief, seeds, curved=False).log_evidence.sum(1)
+                alive = seeds.log_evidence > -math.inf
+                total = total + refine.log_prior_mass(seeds)
+                ballot = join(ballot, replace(seeds, log_evidence=torch.where(alive, total, -math.inf)))
+                break
+        return replace(ballot, pivot=self._pivot(belief))
+
+    def _pivot(self, belief: Belief) -> torch.Tensor:
+        return torch.stack([memory.pivot() for memory in belief.memories]).mean(0)
+
+    def _settle(self, belief: Belief, ballot: Hypotheses) -> Belief:
+        """Prune, exchange votes, refine by their sum, prune again, and see what is agreed."""
+        if len(ballot) == 0:
+            return replace(belief, ballot=ballot, consensus=self._ignorant(belief))
+        objects = len(self.objects)
+        if belief.steps == 1 and sum(k.columns for k in self.kinds) == 1:
+            # one reading fixes no pose: nothing to refine yet
+            ballot = prune(ballot, self.first_cap)
+            return replace(belief, ballot=ballot, consensus=self._agree(ballot, ballot.log_evidence[:, None], objects))
+        ballot = replace(prune(ballot, self._cap(belief.steps), objects=objects), pivot=self._pivot(belief))
+        for _ in range(2 if belief.steps <= SEEDING else 1):
+            votes = pool(self._vote(belief, ballot))
+            ballot = refine.step(ballot, votes.slope, votes.information)
+        votes = self._vote(belief, ballot)
+        total = pool(votes)
+        ballot = refine.with_evidence(ballot, total.log_evidence, total.information)
+        occam = (ballot.log_evidence - total.log_evidence)[:, None]
+        views = self.lateral.exchange(votes.log_evidence) + occam
+        agreed = self._agree(ballot, views, objects)
+        ballot = prune(ballot, self._cap(belief.steps + 1), distinct=True, objects=objects)
+        return replace(belief, ballot=ballot, consensus=agreed)
+
+    def _cap(self, steps: int) -> int:
+        return max(self.keep, (4 * self.keep) >> max(0, steps - 2))
+
+    def _agree(self, ballot: Hypotheses, views: torch.Tensor, objects: int) -> Consensus:
+        distinct = prune(ballot, len(ballot), distinct=True)
+        order = ballot.log_evidence.argsort(dim=1, descending=True, stable=True)
+        views = views.gather(2, order[:, None].expand(views.shape))
+        views = torch.where(distinct.log_evidence[:, None] > -math.inf, views, -math.inf)
+        pose = Pose(distinct.location, distinct.rotation)
+        return consensus(distinct.log_evidence, views, distinct.obj, pose, objects)
+
+    def _ignorant(self, belief: Belief) -> Consensus:
+        groups, objects = len(belief.ballot.pivot), len(self.objects)
+        columns = sum(k.columns for k in self.kinds)
+        flat = torch.full((groups, objects + 1), -math.log(objects + 1), dtype=torch.float64)
+        nowhere = Pose(torch.zeros(groups, 3), torch.eye(3).expand(groups, 3, 3))
+        return Consensus(
+            torch.full((groups,), -1), torch.full((groups,), -math.log(objects), dtype=torch.float64), flat, nowhere,
+            flat[:, None].expand(groups, columns, -1), torch.ones(groups, dtype=torch.float64),
+        )  # fmt: skip
