@@ -105,8 +105,9 @@ def _shape_parts(geometry: ElementTree.Element | None, path: Path, colour: np.nd
 
 def _painted(part: Part, colour: np.ndarray | None) -> Part:
     """A part without texture takes the colour that the URDF gives, if it gives one."""
-    plain = part.image is None and colour is not None
-    return Part(part.vertices, part.faces, part.uv, part.image, colour) if plain else part
+    if part.image is not None or colour is None:
+        return part
+    return Part(part.vertices, part.faces, part.uv, part.image, colour)
 
 
 def _beside_urdf(path: Path, filename: str) -> Path:
