@@ -19,7 +19,7 @@ from cortical.configs.schema import Backend, Condition, EyeConfig, WorldConfig
 from .bodies import RADIUS, Eye, Limits, looking, move
 from .observation import ObsMode, observation_space, observe
 from .picture import over_the_shoulder
-from .placing import checked_options, drop, one_of, random_rotations, visible_gaze
+from .placing import checked_options, drop, one_of, positive, random_rotations, visible_gaze
 from .record import Images
 from .sensors import Sensors, shared_bank, shared_catalogue, shared_retina
 from .simulation import Simulation
@@ -68,6 +68,7 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         one_of("noise", noise, ("clean", "noise", "rawnoise", "dropout"))
         one_of("obs_mode", obs_mode, ("features", "patch", "both"))
         one_of("render_mode", render_mode, (None, *self.metadata["render_modes"]))
+        positive(pixels=pixels, distance=distance, max_path=max_path, max_turn=max_turn, cube=cube)
         self.render_mode = render_mode
         self._obs_mode: ObsMode = obs_mode
         self.objects = shared_catalogue(objects).names
@@ -92,6 +93,13 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         }
         return cls(**settings, **more)
 
+    @property
+    def eye(self) -> Eye:
+        """Where the eye is and looks, exact, as its own limbs would tell. ResetNeeded before `reset`."""
+        if self._eye is None:
+            raise ResetNeeded("call env.reset() first")
+        return self._eye
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -103,7 +111,7 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         """
         super().reset(seed=seed)
         simulation = self._open()
-        given = checked_options(options or {}, self.objects)
+        given = checked_options(options or {}, self.objects, self.limits.reach)
         self._name = given.get("object") or self.objects[int(self.np_random.integers(len(self.objects)))]
         self._place(simulation, given)
         self._eye = self._start(simulation, given)
@@ -112,23 +120,20 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         """Move, turn, sense. Raises ValueError for anything but 5 finite numbers."""
         simulation = self._open()
-        if self._eye is None:
-            raise ResetNeeded("call env.reset() before env.step()")
-        self._eye, went, blocked = move(self._eye, action, self.limits, simulation.free_length)
+        self._eye, went, blocked = move(self.eye, action, self.limits, simulation.free_length)
         return self._observe(), 0.0, False, False, self._info(went, blocked)
 
     def free_length(self, end: np.ndarray) -> float:
-        """Metres the eye could go from where it is towards `end` (3,) before it touches something."""
-        if self._eye is None:
-            raise ResetNeeded("call env.reset() first")
-        return self._open().free_length(self._eye.position, end, RADIUS)
+        """Metres the eye could go from where it is towards `end` (3,) before it touches something.
+
+        For a policy that must keep clear of what it can't see; it tells where things are, so say so if used.
+        """
+        return self._open().free_length(self.eye.position, end, RADIUS)
 
     def reachable(self, position: np.ndarray) -> bool:
         """Whether one step could take the eye to `position` (3,): near, within reach, nothing between."""
-        if self._eye is None:
-            raise ResetNeeded("call env.reset() first")
         position = np.asarray(position, dtype=float)
-        wanted = math.dist(position, self._eye.position)
+        wanted = math.dist(position, self.eye.position)
         near = wanted <= self.limits.max_path and float(np.linalg.norm(position)) <= self.limits.reach
         return near and self.free_length(position) >= wanted - 1e-9
 
@@ -137,11 +142,9 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         if self.render_mode is None:
             gym.logger.warn('no render_mode was given: gym.make(..., render_mode="rgb_array")')
             return None
-        if self._eye is None:
-            raise ResetNeeded("call env.reset() before env.render()")
         self._open()
         mesh = shared_catalogue(self._source).mesh(self._name)
-        return over_the_shoulder(mesh, self._position, self._rotation, self._eye, self._table)
+        return over_the_shoulder(mesh, self._position, self._rotation, self.eye, self._table)
 
     def close(self) -> None:
         """End the simulation; closing twice is fine."""
@@ -226,10 +229,8 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         return Images(*(np.concatenate([getattr(v, f.name) for v in views]) for f in fields(Images)))
 
     def _observe(self) -> dict[str, np.ndarray]:
-        eye = self._eye
-        assert eye is not None
-        sensed = self.sensors.sense(eye, self._see, self.np_random, self._bank, self._index)
-        return observe(*sensed, eye, self._obs_mode)
+        sensed = self.sensors.sense(self.eye, self._see, self.np_random, self._bank, self._index)
+        return observe(*sensed, self.eye, self._obs_mode)
 
     def _info(self, went: float, blocked: bool) -> dict[str, Any]:
         truth = {"object": self._name, "position": self._position.copy(), "rotation": self._rotation.copy()}

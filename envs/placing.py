@@ -22,8 +22,18 @@ def one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, not {value!r}")
 
 
-def checked_options(options: dict[str, Any], objects: Sequence[str]) -> dict[str, Any]:
-    """The options of a reset, as float64 arrays. ValueError for an unknown name, shape, or no rotation."""
+def positive(**settings: float) -> None:
+    """ValueError where a setting isn't a finite number above zero."""
+    for name, value in settings.items():
+        if not 0 < value < math.inf:
+            raise ValueError(f"{name} must be above zero, not {value}")
+
+
+def checked_options(options: dict[str, Any], objects: Sequence[str], reach: float) -> dict[str, Any]:
+    """The options of a reset, as float64 arrays; the eye may be `reach` metres from the origin at most.
+
+    Raises ValueError for an unknown name, a wrong shape, no rotation, or an eye out of reach.
+    """
     for name in options:
         if name not in OPTIONS:
             raise ValueError(f"unknown option {name!r}{_did_you_mean(name, OPTIONS)}")
@@ -36,6 +46,10 @@ def checked_options(options: dict[str, Any], objects: Sequence[str]) -> dict[str
     turn = given.get("rotation", np.eye(3))
     if np.abs(turn @ turn.T - np.eye(3)).max() > 1e-4 or np.linalg.det(turn) < 0:
         raise ValueError(f"option 'rotation' must be a rotation matrix, got {turn}")
+    if np.linalg.norm(given.get("eye_position", np.zeros(3))) > reach:
+        raise ValueError(f"option 'eye_position' is over {reach} m from the origin: {given['eye_position']}")
+    if not given.get("gaze", np.ones(3)).any():
+        raise ValueError("option 'gaze' must be a direction, not zero")
     if options.get("object") is not None:
         if options["object"] not in objects:
             raise ValueError(

@@ -22,6 +22,8 @@ from .record import Images
 if TYPE_CHECKING:
     from .objects import Mesh
 
+MARGIN = 0.001
+"""Metres by which PyBullet thickens a mesh in contacts; a ball is made so much thinner."""
 VERTEX_LIMIT, INDEX_LIMIT = 131_072, 524_288
 """What PyBullet takes in memory; larger meshes go through a file."""
 MASS = 0.2
@@ -253,7 +255,10 @@ class Simulation:
         key = (radius, length)
         if key not in self._shapes:
             self._shapes[key] = self._call(
-                "createCollisionShape", self._bullet.GEOM_CAPSULE, radius=radius, height=length
+                "createCollisionShape",
+                self._bullet.GEOM_CAPSULE,
+                radius=max(radius - MARGIN, 1e-6),
+                height=length,
             )
         return self._shapes[key]
 
