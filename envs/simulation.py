@@ -241,6 +241,12 @@ class Simulation:
             self._shapes[key] = self._call("createCollisionShape", self._bullet.GEOM_MESH, **source)
         return self._shapes[key]
 
+    def _picture(self, mesh: "Mesh") -> int:
+        if mesh not in self._shapes:
+            file = write_picture(mesh, self._temporary())
+            self._shapes[mesh] = self._call("createVisualShape", self._bullet.GEOM_MESH, fileName=file)
+        return self._shapes[mesh]
+
     def _surface(self, mesh: "Mesh") -> dict[str, Any]:
         flags = self._bullet.GEOM_FORCE_CONCAVE_TRIMESH
         if len(mesh.vertices) < VERTEX_LIMIT and mesh.faces.size < INDEX_LIMIT:
@@ -291,12 +297,10 @@ class Simulation:
         """Give every body the picture of itself that only the camera needs."""
         for name, body in self._bodies.items():
             if body.visual is None:
-                file = write_picture(body.mesh, self._temporary())
-                shape = self._call("createVisualShape", self._bullet.GEOM_MESH, fileName=file)
                 position, rotation = self.pose(name)
                 body.visual = self._call(
                     "createMultiBody",
-                    baseVisualShapeIndex=shape,
+                    baseVisualShapeIndex=self._picture(body.mesh),
                     basePosition=_floats(position),
                     baseOrientation=_quaternion(rotation),
                 )

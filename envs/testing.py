@@ -20,9 +20,10 @@ FEATURES = ("location", "normal", "directions", "curvature", "rgb", "hsv", "on_o
 def check_env_contract(env: gym.Env, steps: int = 20) -> None:
     """Check a world whose observations are those of `ObjectExploreEnv`, with "features" or both. Closes it.
 
-    Gymnasium's own checker without a warning; finite float32 observations whose features obey the geometry of
-    `record.Record`; the truth only in info["truth"]; the same seed and actions give the same bits; an action of
-    zeros moves nothing; wrong actions raise ValueError; closing twice is fine, and stepping afterwards an error.
+    Gymnasium's own checker without a warning; finite float32 observations whose features obey the
+    geometry of `record.Record`; the truth only in info["truth"]; the same seed and actions give the same
+    bits; an action of zeros moves nothing; wrong actions raise ValueError; closing twice is fine, stepping
+    afterwards an error.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -14,7 +14,7 @@ COUNT, PIXELS = 4000, 3
 
 
 def quadric(count, random, k=(30.0, -12.0), hsv=(0.95, 0.5, 0.6), straight=False):
-    """Readings of exact quadrics, h = -(k1 u^2 + k2 v^2) / 2, by sensors at random poses (or as in a bank)."""
+    """Readings of exact quadrics, h = -(k1 u^2 + k2 v^2) / 2, by sensors at random poses, or as in a bank."""
     position, sensor = random.uniform(-0.2, 0.2, (count, 3)), random_rotations(count, random)
     if straight:
         position[:], sensor[:] = 0.0, np.eye(3)
@@ -87,7 +87,7 @@ def test_colours_wrap_and_clip(scene):
 
 
 def check_patch(after, scene):
-    """Every point of a patch lies on the quadric of its record, and wears its colour: nothing else is left."""
+    """Every point of a patch lies on the quadric of its record and wears its colour: nothing else is left."""
     _, position, sensor = scene
     world = np.einsum("bij,bxyj->bxyi", sensor, after.patch[..., 3:]) + position[:, None, None]
     offset = world - after.location[:, None, None]
