@@ -15,7 +15,7 @@ from PIL import Image
 from .record import Images, ray_directions
 
 if TYPE_CHECKING:
-    from .objects import Mesh
+    from .mesh import Mesh
 
 NEAR, FAR = 0.005, 4.0
 """Clipping planes in metres."""

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from .bodies import Eye, looking
-from .objects import Mesh
+from .mesh import Mesh
 from .retina import Retina
 
 HEIGHT, WIDTH = 240, 320

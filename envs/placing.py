@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .bodies import looking
-from .objects import Mesh
+from .mesh import Mesh
 from .retina import Retina
 from .simulation import Simulation
 

@@ -20,7 +20,7 @@ from .paths import Point, free_length
 from .record import Images
 
 if TYPE_CHECKING:
-    from .objects import Mesh
+    from .mesh import Mesh
 
 MARGIN = 0.001
 """Metres by which PyBullet thickens a mesh in contacts; a ball is made so much thinner."""

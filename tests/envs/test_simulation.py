@@ -7,7 +7,8 @@ import pytest
 from gymnasium.error import ClosedEnvironmentError, DependencyNotInstalled
 
 from cortical.envs.bodies import looking
-from cortical.envs.objects import Mesh, open_catalogue
+from cortical.envs.mesh import Mesh
+from cortical.envs.objects import open_catalogue
 from cortical.envs.placing import drop, random_rotations
 from cortical.envs.record import ray_directions
 from cortical.envs.retina import Retina
