@@ -11,13 +11,21 @@ from .mesh import GREY, Mesh, Part, assemble, read_parts
 
 
 def read_urdf(path: Path, name: str) -> Mesh:
-    """All visual shapes of a URDF file, joints at zero."""
+    """All visual shapes of a URDF file, joints at zero. Raises ValueError, naming the file, for a bad one."""
     try:
         robot = ElementTree.parse(path).getroot()
+        parts = _visual_parts(robot, path)
     except ElementTree.ParseError as error:
         raise ValueError(f"{path} is not XML: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    corners = np.concatenate([part.vertices[part.faces].reshape(-1, 3) for part in parts])
+    return assemble(name, parts, (corners.min(0) + corners.max(0)) / 2.0, 1.0, None)
+
+
+def _visual_parts(robot: ElementTree.Element, path: Path) -> list[Part]:
     colours = {item.get("name"): _rgba(item) for item in robot.findall("material")}
-    poses = _link_poses(robot, path)
+    poses = _link_poses(robot)
     parts = []
     for link in robot.findall("link"):
         for visual in link.findall("visual"):
@@ -28,15 +36,14 @@ def read_urdf(path: Path, name: str) -> Mesh:
                 colour = colours.get(material.get("name"))
             parts += [_moved(part, pose) for part in _shape_parts(visual.find("geometry"), path, colour)]
     if not parts:
-        raise ValueError(f"{path} has no visual shapes: give a URDF with <visual><geometry>")
-    corners = np.concatenate([part.vertices[part.faces].reshape(-1, 3) for part in parts])
-    return assemble(name, parts, (corners.min(0) + corners.max(0)) / 2.0, 1.0, None)
+        raise ValueError("no visual shapes: give a URDF with <visual><geometry>")
+    return parts
 
 
-def _link_poses(robot: ElementTree.Element, path: Path) -> dict[str, np.ndarray]:
+def _link_poses(robot: ElementTree.Element) -> dict[str, np.ndarray]:
     """World from link, (4, 4), by following the joints from the root links."""
     joints = [
-        (_named(joint, "parent", path), _named(joint, "child", path), _pose(joint.find("origin")))
+        (_named(joint, "parent"), _named(joint, "child"), _pose(joint.find("origin")))
         for joint in robot.findall("joint")
     ]
     children = {child for _, child, _ in joints}
@@ -47,19 +54,22 @@ def _link_poses(robot: ElementTree.Element, path: Path) -> dict[str, np.ndarray]
             if parent in poses and child not in poses:
                 poses[child] = poses[parent] @ pose
     if lost := [link for link in links if link not in poses]:
-        raise ValueError(f"{path}: links {', '.join(lost)} hang on no root: check the joints' parents")
+        raise ValueError(f"links {', '.join(lost)} hang on no root: check the joints' parents")
     return poses
 
 
-def _named(joint: ElementTree.Element, tag: str, path: Path) -> str:
+def _named(joint: ElementTree.Element, tag: str) -> str:
     element = joint.find(tag)
     if element is None or "link" not in element.attrib:
-        raise ValueError(f"{path}: joint {joint.get('name')!r} has no <{tag} link=...>")
+        raise ValueError(f"joint {joint.get('name')!r} has no <{tag} link=...>")
     return element.attrib["link"]
 
 
 def _numbers(text: str | None, default: str) -> np.ndarray:
-    return np.array([float(word) for word in (text or default).split()])
+    try:
+        return np.array([float(word) for word in (text or default).split()])
+    except ValueError as error:
+        raise ValueError(f"expected numbers, got {text!r}: expand macros first") from error
 
 
 def _pose(origin: ElementTree.Element | None) -> np.ndarray:
@@ -82,7 +92,7 @@ def _moved(part: Part, pose: np.ndarray) -> Part:
 def _shape_parts(geometry: ElementTree.Element | None, path: Path, colour: np.ndarray | None) -> list[Part]:
     shape = None if geometry is None or len(geometry) == 0 else geometry[0]
     if shape is None:
-        raise ValueError(f"{path}: a <visual> without <geometry>")
+        raise ValueError("a <visual> without <geometry>")
     if shape.tag == "mesh":
         parts = read_parts(_beside_urdf(path, shape.get("filename", "")))
         scale = np.diag([*np.broadcast_to(_numbers(shape.get("scale"), "1 1 1"), 3), 1.0])
@@ -98,7 +108,7 @@ def _shape_parts(geometry: ElementTree.Element | None, path: Path, colour: np.nd
     elif shape.tag == "capsule":
         made = trimesh.creation.capsule(radius=radius, height=length)
     else:
-        raise ValueError(f"{path}: unknown shape <{shape.tag}>: use mesh, box, sphere, cylinder or capsule")
+        raise ValueError(f"unknown shape <{shape.tag}>: use mesh, box, sphere, cylinder or capsule")
     colour = np.full(3, GREY) if colour is None else colour
     return [Part(np.asarray(made.vertices), np.asarray(made.faces), None, None, colour)]
 
@@ -117,4 +127,4 @@ def _beside_urdf(path: Path, filename: str) -> Path:
         for tail in (name, name.partition("/")[2]):
             if tail and (folder / tail).is_file():
                 return folder / tail
-    raise ValueError(f"{path} names the mesh {filename!r}, which is not there: put it beside the URDF")
+    raise ValueError(f"the mesh {filename!r} is not there: put it beside the URDF")

@@ -201,6 +201,7 @@ def test_urdf_joins_its_links(tmp_path):
         (("</robot>", ""), "not XML"),
         (("<box", "<blob"), "unknown shape"),
         (('<parent link="base"/>', ""), "no <parent"),
+        (('xyz="1 0 0"', 'xyz="${x} 0 0"'), "expand macros"),
         (('<parent link="base"/>', '<parent link="x"/>'), "no root"),
     ],
 )
@@ -208,5 +209,6 @@ def test_bad_urdf_is_named(tmp_path, change, complaint):
     (tmp_path / "tetra.obj").write_text(TETRAHEDRON + FACES)
     path = tmp_path / "two.urdf"
     path.write_text(URDF.replace(*change))
-    with pytest.raises(ValueError, match=complaint):
+    with pytest.raises(ValueError, match=complaint) as error:
         open_catalogue(str(path)).mesh("two")
+    assert str(path) in str(error.value)
