@@ -35,8 +35,8 @@ class Column(Protocol):
         """The memory with a sensation (g, m) added; `movement` says how the object itself moved since the last."""
         ...
 
-    def nominate(self, memory: Any, sensation: Sensation, limit: int) -> Hypotheses:
-        """Poses that the newest sensation suggests, at most `limit` a group; empty if it suggests none."""
+    def nominate(self, memory: Any, limit: int) -> Hypotheses:
+        """Poses that what is remembered suggests, at most `limit` a group; empty if it suggests none."""
         ...
 
     def vote(self, memory: Any, ballot: Hypotheses, curved: bool = True) -> Vote:
@@ -44,6 +44,12 @@ class Column(Protocol):
         `curved`: without slope and information."""
         ...
 
-    def predict(self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor) -> Any:
-        """What each pose on the ballot would have a sensor at `origin` (c, 3) looking along `gaze` (c, 3) sense."""
+    def predict(self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0) -> Any:
+        """What the poses on a group's ballot would have sensors at `origin` (c, 3) looking along `gaze` (c, 3) sense."""
+        ...
+
+    def expected_information(
+        self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0
+    ) -> torch.Tensor:
+        """Nats, (c,), that a sensation at each place is expected to tell about (object, pose)."""
         ...

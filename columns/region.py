@@ -16,8 +16,8 @@ from .evidence.hypotheses import Hypotheses, join, move, nothing, prune
 from .lateral import Lateral, consensus, pool
 from .messages import Consensus, Movement, Pose, Sensation, Vote
 
-SEEDING = 3  # sensations that always suggest new poses; later ones do when nothing known explains what is sensed
-LOST = math.log(1e-2)  # log-probability of 'none of those I know' above which new poses are asked for
+SEEDING = 3  # sensations that always suggest new poses; later ones do when the best pose explains them badly
+FITTING = 5.0  # nats a sensation: what a right pose explains on average, or more
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,14 @@ class Belief:
     ballot : poses that survive, with their evidence
     consensus : after the last exchange; None before the first sensation
     steps : sensations received
+    fit : (g,) nats of evidence a sensation under the best pose
     """
 
     memories: tuple[Any, ...]
     ballot: Hypotheses
     consensus: Consensus | None = None
     steps: int = 0
+    fit: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Region:
         belief = replace(belief, memories=memories, steps=belief.steps + 1)
         ballot = self._weigh_newest(belief, ballot)
         if self._needs_seeds(belief):
-            ballot = self._widen(belief, ballot, parts)
+            ballot = self._widen(belief, ballot)
         return self._settle(belief, ballot)
 
     def _split(self, sensation: Sensation) -> list[Sensation]:
@@ -99,15 +101,15 @@ class Region:
         return replace(ballot, log_evidence=ballot.log_evidence + gained)
 
     def _needs_seeds(self, belief: Belief) -> bool:
-        if belief.steps <= SEEDING or belief.consensus is None:
+        if belief.steps <= SEEDING or belief.fit is None:
             return True
-        return bool((belief.consensus.log_posterior[:, -1] > LOST).any())
+        return bool((belief.fit < FITTING).any())
 
-    def _widen(self, belief: Belief, ballot: Hypotheses, parts: list[Sensation]) -> Hypotheses:
-        """Poses that the newest sensation suggests, weighed by everything remembered, put on the ballot too."""
-        limit = self.first_cap if belief.steps == 1 else self.first_cap // 4
-        for kind, memory, part in zip(self.kinds, belief.memories, parts, strict=True):
-            seeds = kind.nominate(memory, part, limit)
+    def _widen(self, belief: Belief, ballot: Hypotheses) -> Hypotheses:
+        """Poses that the sensations suggest, weighed by everything remembered, put on the ballot too."""
+        limit = self.first_cap if belief.steps == 1 else self.first_cap // 10
+        for kind, memory in zip(self.kinds, belief.memories, strict=True):
+            seeds = kind.nominate(memory, limit)
             if len(seeds):
                 total = self._vote(belief, seeds, curved=False).log_evidence.sum(1)
                 alive = seeds.log_evidence > -math.inf
@@ -138,8 +140,13 @@ class Region:
         occam = (ballot.log_evidence - total.log_evidence)[:, None]
         views = self.lateral.exchange(votes.log_evidence) + occam
         agreed = self._agree(ballot, views, objects)
+        best = ballot.log_evidence.argmax(1, keepdim=True)
+        fit = total.log_evidence.gather(1, best)[:, 0] / self._readings(belief).clamp(min=1)
         ballot = prune(ballot, self._cap(belief.steps + 1), distinct=True, objects=objects)
-        return replace(belief, ballot=ballot, consensus=agreed)
+        return replace(belief, ballot=ballot, consensus=agreed, fit=fit)
+
+    def _readings(self, belief: Belief) -> torch.Tensor:
+        return torch.stack([(memory.kind > 0).sum((1, 2)) for memory in belief.memories]).sum(0)
 
     def _cap(self, steps: int) -> int:
         return max(self.keep, (4 * self.keep) >> max(0, steps - 2))

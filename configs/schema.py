@@ -64,6 +64,8 @@ class ColumnConfig:
     """Hypotheses a region keeps in the long run."""
     outlier: float = 0.03
     """Share of sensations that the noise model does not explain (the floor of the likelihood)."""
+    code_column: bool = False
+    """Of five columns or more, let the last see by sparse codes alone."""
     device: str = "cpu"
     """Where the columns run: cpu, cuda, cuda:1, ..."""
 

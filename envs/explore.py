@@ -232,6 +232,9 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         sensed = self.sensors.sense(self.eye, self._see, self.np_random, self._bank, self._index)
         return observe(*sensed, self.eye, self._obs_mode)
 
+    def truth(self) -> dict[str, Any]:
+        """What is there: object, position (3,) metres, rotation (3, 3). For scoring, not for policies."""
+        return {"object": self._name, "position": self._position.copy(), "rotation": self._rotation.copy()}
+
     def _info(self, went: float, blocked: bool) -> dict[str, Any]:
-        truth = {"object": self._name, "position": self._position.copy(), "rotation": self._rotation.copy()}
-        return {"truth": truth, "path_length": went, "blocked": blocked}
+        return {"truth": self.truth(), "path_length": went, "blocked": blocked}

@@ -7,17 +7,15 @@ worked out from the triangle itself in double precision.
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numba import njit
 
+from .embree import DIRECTION, FAR, FILLED, ORIGIN, TRIANGLE, Triangles, meet, query
 from .objects import Mesh
 from .record import Images, ray_directions
 
 TABLE_GREY = 0.5
-CHUNK = 8192
-"""Rays cast at a time."""
 
 
 class Retina:
@@ -46,7 +44,8 @@ class Retina:
         self._uv = np.concatenate([mesh.face_uv for mesh in meshes])
         self._colour = np.concatenate([mesh.face_colour for mesh in meshes])
         self._texels, self._texture = _flat_textures(meshes)
-        self._scene = _scene(np.concatenate([c + p for c, p in zip(corners, self._place, strict=True)]))
+        self._scene = Triangles(np.concatenate([c + p for c, p in zip(corners, self._place, strict=True)]))
+        self._order, self._near, self._apart = _order(pixels), query(coherent=True), query(coherent=False)
 
     def sense_images(
         self,
@@ -80,23 +79,14 @@ class Retina:
             np.empty((count, n, n), np.bool_),
         )
         height = -np.inf if table_height is None else float(table_height)
-        step = max(1, CHUNK // n**2)
-        for start in range(0, count, step):
-            self._sense(index, *poses, height, images, slice(start, start + step))
-        return images
-
-    def _sense(self, index, op, orot, sp, srot, height: float, images: Images, part: slice) -> None:
-        """Some of the patches, few enough for their rays to stay in the processor's cache."""
-        poses = (index[part], op[part], orot[part], sp[part], srot[part])
-        rays = len(poses[0]) * self.pixels**2
-        origins, directions = np.empty((rays, 3), np.float32), np.empty((rays, 3), np.float32)
-        reach = np.empty(rays, np.float32)
-        if not _aim(*poses, self._rays, self._radius, self._place, origins, directions, reach):
-            raise IndexError(f"mesh_index must lie in 0 ... {len(self._radius) - 1}")
-        triangles = self._meet(origins, directions, reach)
         surface = (self._corners, self._uv, self._colour, self._texels, self._texture)
-        seen = (images.depth[part], images.rgb[part], images.on_object[part])
-        _shade(*poses, self._rays, triangles, *surface, height, *seen)
+        if not _see(
+            *(self._scene.handle, self._near, self._scene.packet(), self._order, self._rays),
+            *((self._radius, self._place), surface, height, (index, *poses)),
+            (images.depth, images.rgb, images.on_object),
+        ):
+            raise IndexError(f"mesh_index must lie in 0 ... {len(self._radius) - 1}")
+        return images
 
     def cast(
         self, mesh_index: np.ndarray, origins: np.ndarray, directions: np.ndarray
@@ -111,20 +101,13 @@ class Retina:
         """
         index = np.ascontiguousarray(mesh_index, np.int64)
         origins, directions = _as(origins, index, (3,)), _as(directions, index, (3,))
-        if not len(index):
-            return np.empty(0), np.empty(0, np.int64)
-        starts = np.empty((len(index), 3), np.float32)
-        courses = np.empty((len(index), 3), np.float32)
-        reach = np.empty(len(index), np.float32)
-        if not _cut(index, origins, directions, self._radius, self._place, starts, courses, reach):
+        depth, triangle = np.empty(len(index)), np.empty(len(index), np.int64)
+        if not _cast(
+            *(self._scene.handle, self._apart, self._scene.packet(), index, origins, directions),
+            *(self._radius, self._place, self._corners, depth, triangle),
+        ):
             raise IndexError(f"mesh_index must lie in 0 ... {len(self._radius) - 1}")
-        triangles = self._meet(starts, courses, reach).astype(np.int64)
-        depth = np.empty(len(index))
-        _measure(origins, directions, triangles, self._corners, depth)
-        return depth, np.where(triangles >= 0, triangles - self._first[index], -1)
-
-    def _meet(self, origins: np.ndarray, directions: np.ndarray, reach: np.ndarray) -> np.ndarray:
-        return self._scene.run(origins, directions, dists=reach, query="INTERSECT")
+        return depth, np.where(triangle >= 0, triangle - self._first[index], -1)
 
 
 def _as(array: np.ndarray, index: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -149,19 +132,14 @@ def _flat_textures(meshes: Sequence[Mesh]) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([image.reshape(-1, 3) for image in images]), np.array(shapes, np.int64)
 
 
-def _scene(corners: np.ndarray) -> Any:
-    try:
-        from embreex.mesh_construction import TriangleMesh
-        from embreex.rtcore_scene import EmbreeScene
-    except ImportError as error:
-        raise ImportError("ray casting needs Embree: pip install embreex (x86-64 machines)") from error
-    scene = EmbreeScene(robust=True)
-    faces = np.arange(3 * len(corners), dtype=np.int32).reshape(-1, 3)
-    TriangleMesh(scene, np.ascontiguousarray(corners.reshape(-1, 3), np.float32), faces)
-    return scene
+def _order(pixels: int) -> np.ndarray:
+    """The pixels of a patch so that those close in the row are close in the patch (Morton's curve)."""
+    row, column = np.divmod(np.arange(pixels**2), pixels)
+    key = sum(((row >> bit & 1) << 2 * bit + 1) + ((column >> bit & 1) << 2 * bit) for bit in range(16))
+    return np.argsort(key)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _sphere(ox, oy, oz, dx, dy, dz, radius):
     """Where a ray enters a sphere around the origin, and how far it stays inside (-1 where it misses)."""
     a = dx * dx + dy * dy + dz * dz
@@ -175,24 +153,43 @@ def _sphere(ox, oy, oz, dx, dy, dz, radius):
     return enter, (-b + root) / a - enter
 
 
-@njit(cache=True, nogil=True)
-def _cut(index, origins, directions, radius, place, starts, courses, reach):
-    for k in range(index.size):
-        m = index[k]
-        if m < 0 or m >= radius.size:
-            return False
-        ox, oy, oz = origins[k]
-        dx, dy, dz = directions[k]
-        enter, length = _sphere(ox, oy, oz, dx, dy, dz, radius[m])
-        starts[k, 0] = ox + enter * dx + place[m, 0]
-        starts[k, 1] = oy + enter * dy + place[m, 1]
-        starts[k, 2] = oz + enter * dz + place[m, 2]
-        courses[k, 0], courses[k, 1], courses[k, 2] = dx, dy, dz
-        reach[k] = length
+@njit(cache=True, nogil=True, error_model="numpy")
+def _start(packet, rays, lane, ox, oy, oz, dx, dy, dz, radius, wx, wy, wz):
+    """Put a ray into a lane of a packet, cut to the sphere around its object."""
+    enter, length = _sphere(ox, oy, oz, dx, dy, dz, radius)
+    rays[ORIGIN, lane] = ox + enter * dx + wx
+    rays[ORIGIN + 1, lane] = oy + enter * dy + wy
+    rays[ORIGIN + 2, lane] = oz + enter * dz + wz
+    rays[DIRECTION, lane], rays[DIRECTION + 1, lane], rays[DIRECTION + 2, lane] = dx, dy, dz
+    rays[FAR, lane] = length
+    packet[FILLED, lane] = -1 if length > 0.0 else 0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _cast(scene, query, packet, index, origins, directions, radius, place, corners, depth, triangles):
+    rays, width = packet.view(np.float32), packet.shape[1]
+    for first in range(0, index.size, width):
+        packet[FILLED] = 0
+        last = min(first + width, index.size)
+        for k in range(first, last):
+            m = index[k]
+            if m < 0 or m >= radius.size:
+                return False
+            ox, oy, oz = origins[k]
+            dx, dy, dz = directions[k]
+            _start(packet, rays, k - first, ox, oy, oz, dx, dy, dz, radius[m], place[m, 0], place[m, 1], place[m, 2])
+        meet(scene, query, packet)
+        for k in range(first, last):
+            triangle = packet[TRIANGLE, k - first]
+            triangles[k], depth[k] = triangle, np.inf
+            if triangle >= 0:
+                ox, oy, oz = origins[k]
+                dx, dy, dz = directions[k]
+                depth[k], _, _ = _on_triangle(corners, triangle, ox, oy, oz, dx, dy, dz)
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _view(object_position, object_rotation, sensor_position, sensor_rotation, turn, origin):
     """Rotation and position of a sensor in the frame of its object."""
     for i in range(3):
@@ -205,47 +202,15 @@ def _view(object_position, object_rotation, sensor_position, sensor_rotation, tu
                 turn[i, j] += object_rotation[k, i] * sensor_rotation[k, j]
 
 
-@njit(cache=True, nogil=True)
-def _turned(turn, rays, p):
-    x, y, z = rays[p, 0], rays[p, 1], rays[p, 2]
-    return (
-        turn[0, 0] * x + turn[0, 1] * y + turn[0, 2] * z,
-        turn[1, 0] * x + turn[1, 1] * y + turn[1, 2] * z,
-        turn[2, 0] * x + turn[2, 1] * y + turn[2, 2] * z,
-    )
-
-
-@njit(cache=True, nogil=True)
-def _aim(index, op, orot, sp, srot, rays, radius, place, starts, courses, reach):
-    turn, origin = np.empty((3, 3)), np.empty(3)
-    k = 0
-    for patch in range(index.size):
-        m = index[patch]
-        if m < 0 or m >= radius.size:
-            return False
-        _view(op[patch], orot[patch], sp[patch], srot[patch], turn, origin)
-        ox, oy, oz = origin
-        for p in range(rays.shape[0]):
-            dx, dy, dz = _turned(turn, rays, p)
-            enter, length = _sphere(ox, oy, oz, dx, dy, dz, radius[m])
-            starts[k, 0] = ox + enter * dx + place[m, 0]
-            starts[k, 1] = oy + enter * dy + place[m, 1]
-            starts[k, 2] = oz + enter * dz + place[m, 2]
-            courses[k, 0], courses[k, 1], courses[k, 2] = dx, dy, dz
-            reach[k] = length
-            k += 1
-    return True
-
-
-@njit(cache=True, nogil=True)
-def _on_triangle(corner, ox, oy, oz, dx, dy, dz):
+@njit(cache=True, nogil=True, error_model="numpy")
+def _on_triangle(corner, t, ox, oy, oz, dx, dy, dz):
     """Distance along a ray to the triangle it meets, and the weights of its corners 1 and 2.
 
     The weights are kept within the triangle: single precision also lets in rays that just miss it.
     """
-    ax, ay, az = np.float64(corner[0, 0]), np.float64(corner[0, 1]), np.float64(corner[0, 2])
-    bx, by, bz = corner[1, 0] - ax, corner[1, 1] - ay, corner[1, 2] - az
-    cx, cy, cz = corner[2, 0] - ax, corner[2, 1] - ay, corner[2, 2] - az
+    ax, ay, az = np.float64(corner[t, 0, 0]), np.float64(corner[t, 0, 1]), np.float64(corner[t, 0, 2])
+    bx, by, bz = corner[t, 1, 0] - ax, corner[t, 1, 1] - ay, corner[t, 1, 2] - az
+    cx, cy, cz = corner[t, 2, 0] - ax, corner[t, 2, 1] - ay, corner[t, 2, 2] - az
     px, py, pz = dy * cz - dz * cy, dz * cx - dx * cz, dx * cy - dy * cx
     sx, sy, sz = ox - ax, oy - ay, oz - az
     qx, qy, qz = sy * bz - sz * by, sz * bx - sx * bz, sx * by - sy * bx
@@ -258,77 +223,69 @@ def _on_triangle(corner, ox, oy, oz, dx, dy, dz):
     return (hx * dx + hy * dy + hz * dz) / (dx * dx + dy * dy + dz * dz), u, v
 
 
-@njit(cache=True, nogil=True)
-def _measure(origins, directions, triangles, corners, depth):
-    for k in range(triangles.size):
-        depth[k] = np.inf
-        if triangles[k] >= 0:
-            ox, oy, oz = origins[k]
-            dx, dy, dz = directions[k]
-            depth[k], _, _ = _on_triangle(corners[triangles[k]], ox, oy, oz, dx, dy, dz)
-
-
-@njit(cache=True, nogil=True)
-def _paint(triangle, u, v, uv, colour, texels, texture, rgb):
+@njit(cache=True, nogil=True, error_model="numpy")
+def _paint(triangle, u, v, uv, colour, texels, start, height, width, rgb, patch, i, j):
     """Colour of a point of a triangle: the nearest texel, or the colour of the face."""
     s = (1.0 - u - v) * uv[triangle, 0, 0] + u * uv[triangle, 1, 0] + v * uv[triangle, 2, 0]
     t = (1.0 - u - v) * uv[triangle, 0, 1] + u * uv[triangle, 1, 1] + v * uv[triangle, 2, 1]
-    start, height, width = texture[0], texture[1], texture[2]
     if height == 0 or not (np.isfinite(s) and np.isfinite(t)):
         for c in range(3):
-            rgb[c] = colour[triangle, c]
+            rgb[patch, i, j, c] = colour[triangle, c]
         return
     column = min(int((s - np.floor(s)) * width), width - 1)
     row = height - 1 - min(int((t - np.floor(t)) * height), height - 1)
     texel = start + row * width + column
     for c in range(3):
-        rgb[c] = texels[texel, c] / 255.0
+        rgb[patch, i, j, c] = texels[texel, c] / 255.0
 
 
-@njit(cache=True, nogil=True)
-def _shade(
-    index,
-    op,
-    orot,
-    sp,
-    srot,
-    rays,
-    triangles,
-    corners,
-    uv,
-    colour,
-    texels,
-    texture,
-    height,
-    depth,
-    rgb,
-    on_object,
-):
-    turn, origin = np.empty((3, 3)), np.empty(3)
-    n = depth.shape[1]
+@njit(cache=True, nogil=True, error_model="numpy")
+def _see(scene, query, packet, order, rays, objects, surface, height, poses, images):
+    index, op, orot, sp, srot = poses
+    radius, place = objects
+    corners, uv, colour, texels, texture = surface
+    depth, rgb, on_object = images
+    floats, width, n = packet.view(np.float32), packet.shape[1], depth.shape[1]
+    turn, origin, course = np.empty((3, 3)), np.empty(3), np.empty((3, width))
     for patch in range(index.size):
+        m = index[patch]
+        if m < 0 or m >= radius.size:
+            return False
         _view(op[patch], orot[patch], sp[patch], srot[patch], turn, origin)
         ox, oy, oz = origin
         above = sp[patch, 2] - height
         down = srot[patch, 2]
-        for p in range(rays.shape[0]):
-            i, j = p // n, p % n
-            triangle = triangles[patch * n * n + p]
-            nearest, u, v = np.inf, 0.0, 0.0
-            if triangle >= 0:
-                dx, dy, dz = _turned(turn, rays, p)
-                nearest, u, v = _on_triangle(corners[triangle], ox, oy, oz, dx, dy, dz)
-            fall = -(down[0] * rays[p, 0] + down[1] * rays[p, 1] + down[2] * rays[p, 2])
-            table = above / fall if above * fall > 0.0 else np.inf
-            if table < nearest:
-                depth[patch, i, j] = table
-                rgb[patch, i, j] = TABLE_GREY
-                on_object[patch, i, j] = False
-            elif nearest < np.inf:
-                depth[patch, i, j] = nearest
-                on_object[patch, i, j] = True
-                _paint(triangle, u, v, uv, colour, texels, texture[index[patch]], rgb[patch, i, j])
-            else:
-                depth[patch, i, j] = 0.0
-                rgb[patch, i, j] = 0.0
-                on_object[patch, i, j] = False
+        start, high, wide = texture[m]
+        wx, wy, wz, far = place[m, 0], place[m, 1], place[m, 2], radius[m]
+        for first in range(0, order.size, width):
+            lanes = min(width, order.size - first)
+            packet[FILLED] = 0
+            for lane in range(lanes):
+                p = order[first + lane]
+                x, y, z = rays[p, 0], rays[p, 1], rays[p, 2]
+                dx = turn[0, 0] * x + turn[0, 1] * y + turn[0, 2] * z
+                dy = turn[1, 0] * x + turn[1, 1] * y + turn[1, 2] * z
+                dz = turn[2, 0] * x + turn[2, 1] * y + turn[2, 2] * z
+                course[0, lane], course[1, lane], course[2, lane] = dx, dy, dz
+                _start(packet, floats, lane, ox, oy, oz, dx, dy, dz, far, wx, wy, wz)
+            meet(scene, query, packet)
+            for lane in range(lanes):
+                p = order[first + lane]
+                i, j = p // n, p % n
+                triangle = packet[TRIANGLE, lane]
+                nearest, u, v = np.inf, 0.0, 0.0
+                if triangle >= 0:
+                    dx, dy, dz = course[0, lane], course[1, lane], course[2, lane]
+                    nearest, u, v = _on_triangle(corners, triangle, ox, oy, oz, dx, dy, dz)
+                fall = -(down[0] * rays[p, 0] + down[1] * rays[p, 1] + down[2] * rays[p, 2])
+                table = above / fall if above * fall > 0.0 else np.inf
+                on_object[patch, i, j] = nearest < np.inf and nearest <= table
+                if on_object[patch, i, j]:
+                    depth[patch, i, j] = nearest
+                    _paint(triangle, u, v, uv, colour, texels, start, high, wide, rgb, patch, i, j)
+                else:
+                    met = table < np.inf
+                    depth[patch, i, j] = table if met else 0.0
+                    for c in range(3):
+                        rgb[patch, i, j, c] = TABLE_GREY if met else 0.0
+    return True

@@ -6,6 +6,7 @@ one 64-byte row. A second field gives each voxel's distance to the nearest node,
 
 from dataclasses import dataclass, fields, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,6 +74,16 @@ class Atlas:
         """About `count` nodes, evenly taken from all: the fields to replace."""
         step = max(1, len(self.rows) // count)
         return {name: getattr(self, name)[::step] for name in ("rows", "spread", "codes", "code_weights", "owner")}
+
+    @property
+    def node_count(self) -> np.ndarray:
+        """(o,) nodes of each object."""
+        return torch.bincount(self.owner, minlength=len(self.names)).cpu().numpy()
+
+    @property
+    def first_node(self) -> np.ndarray:
+        """(o,) index of each object's first node."""
+        return self.node_count.cumsum() - self.node_count
 
     def voxel_of(self, obj: Tensor, point: Tensor) -> Tensor:
         """Flat voxel index of points (..., 3) in objects (...), NOTHING outside the grid."""

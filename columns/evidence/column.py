@@ -8,17 +8,18 @@ The five parts of a step, in the order in which they happen:
     hypotheses.prune  the few that survive are what the column believes  } of all columns together
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
 from ..messages import FeatureSchema, Movement, Sensation, Vote
-from . import likelihood
+from . import goals
 from .atlas import Atlas
+from .goals import Prediction
 from .hypotheses import Hypotheses, nothing, seed
 from .kernels import backend
 from .likelihood import Tolerance
-from .memory import HIT, Memory
+from .memory import HIT, SEEDS, Memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class EvidenceColumn:
     columns: int = 1
     outlier: float = 0.03
     remember: int = 64
+    tests: int = 40_000
 
     @property
     def tolerance(self) -> Tolerance:
@@ -51,27 +53,41 @@ class EvidenceColumn:
             memory = memory.moved(movement.object_motion)
         return memory.append(sensation.checked().to(self.device), self.atlas, self.schema, self.remember)
 
-    def nominate(self, memory: Memory, sensation: Sensation, limit: int) -> Hypotheses:
-        """Poses suggested by the newest sensation of each group's most telling column, at most `limit` a group."""
-        hit = memory.kind[:, :, -1] == HIT
+    def nominate(self, memory: Memory, limit: int) -> Hypotheses:
+        """Poses that lay one telling sensation of each group on a known object where most others fit too, at most
+        `limit` a group."""
+        hit = (memory.kind == HIT).flatten(1)
         if not bool(hit.any(1).all()):
             return nothing(len(hit), self.device)
-        newest, tol = memory.last(), self.tolerance
-        teller = self._most_telling(newest, hit)
-        at = torch.arange(len(teller), device=teller.device)
-        match = likelihood.features(newest.numbers[at, teller, 0], newest.bitmap[at, teller, 0], self.atlas, tol)
-        return seed(self.atlas, sensation.to(self.device)[at, teller], match, limit)
+        anchor = self._anchor(memory, hit)
+        sieve, tests = backend(self.device).sieve, self.tests if len(memory) > 1 else limit
+        found = [
+            sieve(self.atlas, memory, g, int(at), tests, limit, self.tolerance) for g, at in enumerate(anchor)
+        ]
+        at = torch.arange(len(hit), device=self.device)
+        return seed(self.atlas, memory.numbers.flatten(1, 2)[at, anchor], found)
 
-    def _most_telling(self, newest: Memory, hit: torch.Tensor) -> torch.Tensor:
-        """(g,) the column whose features fit the fewest nodes (over a subset of all nodes)."""
-        if hit.shape[1] == 1:
-            return torch.zeros(len(hit), dtype=torch.int64, device=hit.device)
-        few = replace(self.atlas, **self.atlas.subset(likelihood.SUBSET))
-        match = likelihood.features(newest.numbers[:, :, 0], newest.bitmap[:, :, 0], few, self.tolerance)
-        chance = match.softmax(-1)
-        spread = -(chance * chance.clamp(min=1e-12).log()).sum(-1)
-        return torch.where(hit, spread, torch.inf).argmin(1)
+    def _anchor(self, memory: Memory, hit: torch.Tensor) -> torch.Tensor:
+        """(g,) which sensation, flat over columns and steps: the most telling if it is new, else the others in turn."""
+        seeds = torch.where(hit, memory.numbers.flatten(1, 2)[..., SEEDS], torch.inf)
+        order = seeds.argsort(dim=1, stable=True)
+        newest = order[:, 0] % len(memory) == len(memory) - 1
+        rank = torch.where(newest, 0, (memory.steps - 2) % hit.sum(1))
+        return order.gather(1, rank[:, None])[:, 0]
 
     def vote(self, memory: Memory, ballot: Hypotheses, curved: bool = True) -> Vote:
         """What each column's memory says of each pose on the ballot; not `curved`: the evidence alone."""
         return backend(self.device).weigh(self.atlas, memory, ballot, self.tolerance, curved)
+
+    def predict(self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0) -> Prediction:
+        """What the poses on a group's ballot would have sensors at `origin` (c, 3) looking along `gaze` (c, 3) sense."""
+        return goals.predict(
+            self.atlas, ballot.obj[group], ballot.rotation[group], ballot.location[group], origin, gaze
+        )
+
+    def expected_information(
+        self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0
+    ) -> torch.Tensor:
+        """Nats, (c,), that a sensation at each place is expected to tell about (object, pose)."""
+        weights = ballot.log_evidence[group].softmax(0)
+        return goals.information(self.atlas, self.predict(ballot, origin, gaze, group), weights, self.tolerance)

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from ..geometry import surface_frame, turn_about_z
-from ..messages import Pose, Sensation
+from ..messages import Pose
 from .atlas import Atlas
 
-DIRECTED = 0.35  # radians: a node whose principal direction is surer than this fixes the turn about its normal
+SURE, DIRECTED = 0.15, 0.35  # radians: a principal direction this sure fixes the turn about the normal
+ASIDE = 0.25  # radians: turns tried to both sides of a direction that is not so sure
 TURNS = 24  # turns tried about the normal where no direction fixes it
 SAME_SHIFT, SAME_TURN = 0.006, 0.15  # metres, radians: closer poses are one hypothesis
 
@@ -69,36 +70,36 @@ def join(a: Hypotheses, b: Hypotheses) -> Hypotheses:
     return replace(b, **{n: torch.cat([getattr(a, n), getattr(b, n)], 1) for n in names})
 
 
-def seed(atlas: Atlas, sensation: Sensation, match: Tensor, limit: int) -> Hypotheses:
-    """Every way in which one sensation could lie on a known object: at each node, along its principal direction
-    (two signs) or, where that is uncertain, at TURNS turns about the normal; the `limit` best by features.
+def turns_tried(atlas: Atlas) -> Tensor:
+    """(n,) how many turns about its normal are tried at each node: along its principal direction (2), there and a
+    little to both sides (6), or all around (TURNS), as sure as the node's direction is."""
+    sd = atlas.spread[:, 2]
+    return torch.where(sd < SURE, 2, torch.where(sd < DIRECTED, 6, TURNS))
 
-    sensation : leading axis (g,), one reading of each group, on an object
-    match : (g, n) nats, log-likelihood ratio of its pose-free features at each node
+
+def turn_angle(turn: Tensor, tried: Tensor) -> Tensor:
+    """Angle in radians of turn number `turn` out of `tried`."""
+    aside = (turn % 3 - 1) * ASIDE + (turn // 3) * math.pi
+    return torch.where(tried == 6, aside, turn * (2 * math.pi) / tried)
+
+
+def seed(atlas: Atlas, numbers: Tensor, found: list[tuple[Tensor, Tensor, Tensor]]) -> Hypotheses:
+    """Poses that lay one sensation on nodes of known objects.
+
+    numbers : (g, 24) one remembered sensation of each group, on an object
+    found : per group, nodes, turns about their normals (radians) and log-likelihood ratios of the features there
     """
-    directed = atlas.spread[:, 2] < DIRECTED
-    turns = torch.where(directed, 2, TURNS)
-    groups = [_seed_one(atlas, sensation[g], match[g], turns, limit) for g in range(len(match))]
-    return _pad(groups, sensation.location)
+    return _pad([_seed_one(atlas, at, *some) for at, some in zip(numbers, found, strict=True)], numbers[:, 6:9])
 
 
-def _seed_one(atlas: Atlas, s: Sensation, match: Tensor, turns: Tensor, limit: int) -> tuple[Tensor, ...]:
-    # a directed node's two poses share what an undirected one's 24 do: the prior over turns is uniform
-    # at two seeds a node, more than limit / 2 nodes are never needed
-    order = match.topk(min(len(match), limit // 2)).indices
-    order = order[: int((turns[order].cumsum(0) <= limit).sum())]
-    node = torch.repeat_interleave(order, turns[order])
-    first = turns[order].cumsum(0) - turns[order]
-    turn = torch.arange(len(node), device=node.device) - torch.repeat_interleave(first, turns[order])
-    angle = turn * (2 * math.pi) / turns[node]
+def _seed_one(atlas: Atlas, at: Tensor, node: Tensor, angle: Tensor, match: Tensor) -> tuple[Tensor, ...]:
     row = atlas.rows[node]
     surface_from_object = surface_frame(row[:, 3:6], row[:, 6:9]).transpose(1, 2)
-    world_from_surface = surface_frame(s.normal, s.direction)
+    world_from_surface = surface_frame(at[9:12], at[12:15])
     rotation = world_from_surface @ turn_about_z(angle) @ surface_from_object
-    location = s.location - (rotation @ row[:, :3, None])[..., 0]
-    directed = turns[node] == 2
-    turn_sd = torch.where(directed, 0.09, 0.13)
-    return atlas.owner[node], rotation, location, match[node], turn_sd, torch.full_like(turn_sd, 0.003)
+    location = at[6:9] - (rotation @ row[:, :3, None])[..., 0]
+    turn_sd = torch.where(atlas.spread[node, 2] < DIRECTED, 0.09, 0.13)
+    return atlas.owner[node], rotation, location, match, turn_sd, torch.full_like(turn_sd, 0.003)
 
 
 def _pad(groups: list[tuple[Tensor, ...]], pivot: Tensor) -> Hypotheses:

@@ -12,8 +12,20 @@ from numba import njit
 from ..messages import Vote
 from . import likelihood
 from .atlas import Atlas
-from .hypotheses import Hypotheses
-from .likelihood import LOG_DEPTH, MARCH, MISSED_UNKNOWN, SAG, STEEP, SURFACE, TILT, Tolerance
+from .hypotheses import ASIDE, Hypotheses, turns_tried
+from .likelihood import (
+    LOG_DEPTH,
+    MARCH,
+    MISSED_UNKNOWN,
+    ROUGH_FACING,
+    ROUGH_LEVER,
+    ROUGH_NEAR,
+    SAG,
+    STEEP,
+    SURFACE,
+    TILT,
+    Tolerance,
+)
 
 TWO_PI = 2 * math.pi
 
@@ -33,6 +45,38 @@ def weigh(atlas: Atlas, memory, hypotheses: Hypotheses, tol: Tolerance, curved: 
         hypotheses.pivot.numpy(), _numbers(tol), tol.surface, tol.winners, curved, evidence, slope, information,
     )  # fmt: skip
     return Vote(torch.from_numpy(evidence), torch.from_numpy(slope), torch.from_numpy(information))
+
+
+def sieve(atlas: Atlas, memory, group: int, anchor: int, tests: int, limit: int, tol: Tolerance):
+    """As likelihood.sieve; tensors on a CPU."""
+    numbers = memory.numbers[group].flatten(0, 1).numpy()
+    hits = numbers[memory.kind[group].flatten().numpy() == 1]
+    bitmap = memory.bitmap[group].flatten(0, 1).numpy()[anchor]
+    flat = memory.numbers[group].flatten(0, 1), memory.bitmap[group].flatten(0, 1)
+    match = likelihood.features(flat[0][anchor], flat[1][anchor], atlas, tol).numpy()
+    rows = atlas.rows.numpy()
+    tried = turns_tried(atlas).numpy()
+    order = _strongest(match, tests // 2)
+    order = order[: int((tried[order].cumsum() <= tests).sum())]
+    pairs = int(tried[order].sum())
+    node, angle, score = np.empty(pairs, np.int64), np.empty(pairs, np.float32), np.empty(pairs, np.float32)
+    found = _sieve(
+        rows, atlas.owner.numpy(), atlas.corner.numpy(), atlas.shape.numpy(), atlas.offset.numpy(),
+        atlas.nearest.numpy(), np.float32(atlas.voxel), order, tried, match, numbers[anchor], hits, node, angle, score,
+    )  # fmt: skip
+    best = _strongest(score[:found], limit)
+    node = torch.from_numpy(node[best])
+    return node, torch.from_numpy(angle[best]), torch.from_numpy(match)[node]
+
+
+def _strongest(score: np.ndarray, count: int) -> np.ndarray:
+    """Indices of the `count` largest, largest first, ties in order."""
+    if count < len(score):
+        bar = np.partition(score, len(score) - count)[len(score) - count]
+        best = np.flatnonzero(score >= bar)
+    else:
+        best = np.arange(len(score))
+    return best[np.argsort(-score[best], kind="stable")][:count]
 
 
 def clearance(atlas: Atlas, obj, origin, ray):
@@ -65,7 +109,7 @@ def _arrays(atlas: Atlas):
 def _numbers(tol: Tolerance) -> np.ndarray:
     return np.array(
         [tol.location, tol.normal, tol.curvature, tol.hue, tol.light, tol.outlier, tol.outlier_direction,
-         tol.outlier_feature, tol.code_slope, tol.code_middle, tol.outlier_facing], np.float32,
+         tol.outlier_feature, tol.code_slope, tol.code_offset, tol.outlier_facing], np.float32,
     )  # fmt: skip
 
 
@@ -83,6 +127,20 @@ def _voxel(corner, shape, offset, voxel, o, x, y, z):
     if i < 0 or j < 0 or k < 0 or i >= shape[o, 0] or j >= shape[o, 1] or k >= shape[o, 2]:
         return -1
     return (i * shape[o, 1] + j) * shape[o, 2] + k + offset[o]
+
+
+@njit(cache=True, inline="always")
+def _node(corner, shape, offset, nearest, voxel, o, p, normal):
+    """Nearest node of that facing, or -1."""
+    cell = _voxel(corner, shape, offset, voxel, o, p[0], p[1], p[2])
+    if cell < 0:
+        return -1
+    axis = 0
+    if abs(normal[1]) > abs(normal[axis]):
+        axis = 1
+    if abs(normal[2]) > abs(normal[axis]):
+        axis = 2
+    return nearest[cell, axis * 2 + (1 if normal[axis] < 0 else 0)]
 
 
 @njit(cache=True)
@@ -105,6 +163,68 @@ def _clearance(corner, shape, offset, distance, voxel, far, o, p, r):
                 break
         depth += max(gap - 0.5 * SURFACE, 0.6 * voxel)
     return best, at
+
+
+@njit(cache=True)
+def _sieve(rows, owner, corner, shape, offset, nearest, voxel, order, tried, match, at, hits, nodes, angles, scores):
+    count = len(hits)
+    arms, normals, reach = _seen_from(at, hits)
+    side, p, n = np.zeros(3), np.zeros(3), np.zeros(3)
+    allowed, found = 1 + count // 4, 0
+    for node in order:
+        row = rows[node]
+        side[:] = 0.0
+        _cross(row[3:6], row[6:9], side, 1.0, 0)
+        o = owner[node]
+        for turn in range(tried[node]):
+            angle = 2 * math.pi * turn / tried[node]
+            if tried[node] == 6:
+                angle = (turn % 3 - 1) * ASIDE + (turn // 3) * math.pi
+            c, s = math.cos(angle), math.sin(angle)
+            misses, score = 0, match[node]
+            for h in range(count):
+                # the turn carries the node's surface frame to the anchor's; its transpose goes back
+                a, b = c * arms[h, 0] + s * arms[h, 1], c * arms[h, 1] - s * arms[h, 0]
+                d, e = c * normals[h, 0] + s * normals[h, 1], c * normals[h, 1] - s * normals[h, 0]
+                for i in range(3):
+                    p[i] = row[i] + a * row[6 + i] + b * side[i] + arms[h, 2] * row[3 + i]
+                    n[i] = d * row[6 + i] + e * side[i] + normals[h, 2] * row[3 + i]
+                there = _node(corner, shape, offset, nearest, voxel, o, p, n)
+                fit = -4.0
+                if there >= 0:
+                    other = rows[there]
+                    height = 0.0
+                    for i in range(3):
+                        height += (p[i] - other[i]) * other[3 + i]
+                    fit = 3 - 0.5 * (height / reach[h]) ** 2 - (1 - _dot(n, other[3:6])) / ROUGH_FACING**2
+                if fit < -3:
+                    fit = -3.0
+                    misses += 1
+                    if misses > allowed:
+                        break
+                score += fit
+            if misses <= allowed:
+                nodes[found], angles[found], scores[found] = node, angle, score
+                found += 1
+    return found
+
+
+@njit(cache=True)
+def _seen_from(at, hits):
+    """Offsets and normals of readings in the surface frame of one, and how far off each may lie."""
+    frame = np.zeros((3, 3))
+    frame[0], frame[2] = at[12:15], at[9:12]
+    across = np.zeros(6)
+    _cross(at[9:12], at[12:15], across, 1.0, 0)
+    frame[1] = across[:3]
+    arms, normals, reach = np.zeros((len(hits), 3)), np.zeros((len(hits), 3)), np.zeros(len(hits))
+    for h in range(len(hits)):
+        for i in range(3):
+            for j in range(3):
+                arms[h, i] += frame[i, j] * (hits[h, 6 + j] - at[6 + j])
+                normals[h, i] += frame[i, j] * hits[h, 9 + j]
+        reach[h] = ROUGH_NEAR + ROUGH_LEVER * math.sqrt(_dot(arms[h], arms[h]))
+    return arms, normals, reach
 
 
 @njit(cache=True)
@@ -184,7 +304,7 @@ def _feature_ratio(s, row, spread, bitmap, codes, weights, node, tol, winners, s
         for i in range(codes.shape[1]):
             if bitmap[codes[node, i]]:
                 share += weights[node, i]
-        total *= _floored(tol[8] * (share / winners - tol[9]), tol[7])
+        total *= _floored(tol[8] * math.log(share / winners + 0.1) + tol[9], tol[7])
     return total
 
 
@@ -225,15 +345,7 @@ def _weigh(
                         continue
                     _into(rot, s[6] - loc[0], s[7] - loc[1], s[8] - loc[2], q)
                     _into(rot, s[9], s[10], s[11], normal)
-                    cell = _voxel(corner, shape, offset, voxel, o, q[0], q[1], q[2])
-                    node = -1
-                    if cell >= 0:
-                        axis = 0
-                        if abs(normal[1]) > abs(normal[axis]):
-                            axis = 1
-                        if abs(normal[2]) > abs(normal[axis]):
-                            axis = 2
-                        node = nearest[cell, axis * 2 + (1 if normal[axis] < 0 else 0)]
+                    node = _node(corner, shape, offset, nearest, voxel, o, q, normal)
                     if node < 0:
                         total_evidence += log_outlier
                         continue

@@ -23,15 +23,16 @@ any device; kernels.py has the same for a CPU, compiled.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from ..geometry import surface_frame, turn_about_z
 from ..messages import FeatureSchema, Vote
 from .atlas import Atlas
-from .hypotheses import Hypotheses
+from .hypotheses import Hypotheses, turn_angle, turns_tried
 
 if TYPE_CHECKING:
     from .memory import Memory
@@ -42,6 +43,7 @@ STEEP = 60.0  # 1/m: sharper curvature gives no slope
 MISSED_UNKNOWN = 0.3  # how often a gaze misses an unknown object
 SURFACE = 0.0036  # metres: a ray that passes a node this close meets the surface
 MARCH = 40  # steps of a ray through an object's voxels
+ROUGH_NEAR, ROUGH_LEVER, ROUGH_FACING = 0.003, 0.06, 0.16  # sd in metres, radians, radians: how rough a seed is
 SUBSET = 512  # nodes that stand for 'some surface of some object'
 
 
@@ -60,8 +62,8 @@ class Tolerance:
     outlier_facing: float = 0.15
     outlier_direction: float = 0.10
     outlier_feature: float = 0.08
-    code_slope: float = 16.0
-    code_middle: float = 0.35
+    code_slope: float = 3.9
+    code_offset: float = 4.1
 
     @classmethod
     def of(cls, schema: FeatureSchema, outlier: float) -> "Tolerance":
@@ -92,8 +94,9 @@ def colour_density(light: Tensor, hue: Tensor, rows: Tensor, spread: Tensor, tol
 
 
 def code_ratio(overlap: Tensor, tol: Tolerance) -> Tensor:
-    """log-likelihood ratio of a weighted code overlap (...), as a share of the winners."""
-    return tol.code_slope * (overlap - tol.code_middle)
+    """log-likelihood ratio of a weighted code overlap (...), as a share of the winners: a fit to the overlaps of noisy
+    readings of one spot against those of other objects' spots."""
+    return tol.code_slope * (overlap + 0.1).log() + tol.code_offset
 
 
 def background(numbers: Tensor, atlas: Atlas, schema: FeatureSchema) -> Tensor:
@@ -108,6 +111,14 @@ def background(numbers: Tensor, atlas: Atlas, schema: FeatureSchema) -> Tensor:
     return torch.stack([curvature, colour], -1).logsumexp(-2) - math.log(len(rows))
 
 
+def seeds_needed(numbers: Tensor, bitmap: Tensor, atlas: Atlas, schema: FeatureSchema) -> Tensor:
+    """How little a reading tells: the share of all poses (over a subset of nodes) that fit its features, (...)."""
+    few = replace(atlas, **atlas.subset(SUBSET))
+    match = features(numbers, bitmap, few, Tolerance.of(schema, 0.03))
+    fits = match > match.amax(-1, keepdim=True) - 6.0
+    return (fits * turns_tried(few)).sum(-1).float()
+
+
 def features(numbers: Tensor, bitmap: Tensor, atlas: Atlas, tol: Tolerance) -> Tensor:
     """Log-likelihood ratio of the pose-free features of readings (..., 23) at every node: (..., n)."""
     n = numbers[..., None, :]
@@ -120,6 +131,50 @@ def features(numbers: Tensor, bitmap: Tensor, atlas: Atlas, tol: Tolerance) -> T
         share = bitmap[..., atlas.codes].float().mul(atlas.code_weights).sum(-1) / tol.winners
         total = total + floored(code_ratio(share, tol), tol.outlier_feature)
     return total
+
+
+def sieve(
+    atlas: Atlas, memory: "Memory", group: int, anchor: int, tests: int, limit: int, tol: Tolerance
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Ways to lay sensation `anchor` (flat over columns and steps) of a group on a known object so that the others
+    roughly fit too: nodes, turns about their normals (radians) and log-likelihood ratios of the anchor's features.
+
+    `tests` node-turn pairs are tried, in the order of those ratios; a quarter of the others, and one more, may miss;
+    the `limit` best remain, by ratio plus a rough fit of the others' heights and normals.
+    """
+    flat, kind = memory.numbers[group].flatten(0, 1), memory.kind[group].flatten()
+    at, hits = flat[anchor], flat[kind == 1]
+    match = features(at, memory.bitmap[group].flatten(0, 1)[anchor], atlas, tol)
+    tried = turns_tried(atlas)
+    order = match.argsort(descending=True, stable=True)
+    order = order[: int((tried[order].cumsum(0) <= tests).sum())]
+    node = torch.repeat_interleave(order, tried[order])
+    first = tried[order].cumsum(0) - tried[order]
+    turn = torch.arange(len(node), device=node.device) - torch.repeat_interleave(first, tried[order])
+    angle = turn_angle(turn, tried[node])
+    score, misses = _rough_fit(atlas, at, hits, node, angle)
+    score = torch.where(misses <= 1 + len(hits) // 4, match[node] + score, -torch.inf)
+    best = score.argsort(descending=True, stable=True)[:limit]
+    best = best[score[best] > -torch.inf]
+    return node[best], angle[best], match[node[best]]
+
+
+def _rough_fit(atlas: Atlas, at: Tensor, hits: Tensor, node: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
+    row = atlas.rows[node]
+    frame = surface_frame(at[9:12], at[12:15]) @ turn_about_z(angle)
+    rotation = frame @ surface_frame(row[:, 3:6], row[:, 6:9]).transpose(1, 2)
+    arm = hits[:, 6:9] - at[6:9]
+    point = torch.einsum("nji,hj->nhi", rotation, arm) + row[:, None, :3]
+    normal = torch.einsum("nji,hj->nhi", rotation, hits[:, 9:12])
+    owner = atlas.owner[node][:, None].expand(point.shape[:-1])
+    there = atlas.nearest_node(owner, point, normal)
+    row = atlas.rows[there.clamp(min=0)]
+    reach = ROUGH_NEAR + ROUGH_LEVER * arm.norm(dim=-1)
+    height = ((point - row[..., :3]) * row[..., 3:6]).sum(-1)
+    facing = (normal * row[..., 3:6]).sum(-1)
+    fit = 3 - 0.5 * (height / reach).square() - (1 - facing) / ROUGH_FACING**2
+    missing = (there < 0) | (fit < -3)
+    return torch.where(missing, -3.0, fit).sum(1), missing.sum(1)
 
 
 def weigh(

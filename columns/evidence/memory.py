@@ -13,10 +13,10 @@ from ..messages import FeatureSchema, Pose, Sensation
 from . import likelihood
 from .atlas import Atlas
 
-NUMBERS = 23
+NUMBERS = 24
 ORIGIN, GAZE, LOCATION, NORMAL, DIRECTION = (slice(i, i + 3) for i in range(0, 15, 3))
 CURVATURE, LIGHT, HUE = slice(15, 17), slice(17, 19), slice(19, 21)
-BACKGROUND_CURVATURE, BACKGROUND_COLOUR = 21, 22
+BACKGROUND_CURVATURE, BACKGROUND_COLOUR, SEEDS = 21, 22, 23
 LOST, HIT, MISS = 0, 1, 2
 
 
@@ -24,7 +24,7 @@ LOST, HIT, MISS = 0, 1, 2
 class Memory:
     """t sensations of m columns in g groups.
 
-    numbers : (g, m, t, 23) float32, columns as named above, world frame
+    numbers : (g, m, t, 24) float32, columns as named above, world frame
     kind : (g, m, t) int8, LOST, HIT or MISS
     bitmap : (g, m, t, code_bits) uint8, active bits of the code
     steps : sensations received so far (older ones may have left)
@@ -85,11 +85,12 @@ def _pack(s: Sensation, atlas: Atlas, schema: FeatureSchema) -> tuple[Tensor, Te
     hue = s.hsv[..., :1] * (2 * torch.pi)
     numbers = torch.cat(
         [s.origin, s.gaze, s.location, s.normal, s.direction, s.curvature, s.hsv[..., 1:], hue.cos(), hue.sin(),
-         torch.zeros_like(s.curvature)], -1,
+         torch.zeros_like(s.location)], -1,
     )  # fmt: skip
-    numbers[..., BACKGROUND_CURVATURE:] = likelihood.background(numbers, atlas, schema)
+    numbers[..., BACKGROUND_CURVATURE:SEEDS] = likelihood.background(numbers, atlas, schema)
     kind = torch.where(s.on_object, HIT, MISS).to(torch.int8) * s.valid
     bitmap = torch.zeros(*s.valid.shape, schema.code_bits, dtype=torch.uint8, device=s.valid.device)
     if schema.code_bits:
         bitmap.scatter_(-1, s.code, 1)
+    numbers[..., SEEDS] = likelihood.seeds_needed(numbers, bitmap, atlas, schema)
     return numbers[:, :, None], kind[:, :, None].to(torch.int8), bitmap[:, :, None]

@@ -1,0 +1,61 @@
+"""Columns built from a configuration and a set of maps."""
+
+from dataclasses import replace
+
+import torch
+
+from cortical.columns.evidence.atlas import Atlas
+from cortical.columns.evidence.column import EvidenceColumn
+from cortical.columns.lateral import Lateral, topology
+from cortical.columns.messages import FeatureSchema
+from cortical.columns.object_map import ObjectMap
+from cortical.columns.region import Region
+from cortical.configs.schema import Experiment
+
+from .sensing import feature_schema
+
+
+def build_region(experiment: Experiment, maps: dict[str, ObjectMap]) -> Region:
+    """A region of `eye.columns` columns that share these maps.
+
+    With features "surface" and five columns or more, the last column sees by sparse codes alone, if the maps hold
+    any: columns of different senses vote together.
+    """
+    eye, column = experiment.eye, experiment.column
+    schema = feature_schema(column.features, eye.noise)
+    kinds = _kinds(eye.columns, schema, experiment, maps)
+    graph = topology(experiment.lateral.topology, eye.columns, experiment.seed)
+    return Region(
+        kinds, Lateral.over(graph, experiment.lateral.rounds), tuple(maps), column.first_cap, column.keep
+    )
+
+
+def _kinds(
+    columns: int, schema: FeatureSchema, experiment: Experiment, maps: dict[str, ObjectMap]
+) -> tuple[EvidenceColumn, ...]:
+    coded = next(iter(maps.values())).bits.shape[1] > 0
+    if experiment.column.code_column and columns >= 5 and coded:
+        codes = feature_schema("sdr", experiment.eye.noise)
+        return (*_group(columns - 1, schema, experiment, maps), *_group(1, codes, experiment, maps))
+    return _group(columns, schema, experiment, maps)
+
+
+def _group(
+    columns: int, schema: FeatureSchema, experiment: Experiment, maps: dict[str, ObjectMap]
+) -> tuple[EvidenceColumn, ...]:
+    atlas = Atlas.pack(maps, schema).to(experiment.column.device)
+    return (EvidenceColumn(atlas, schema, columns, experiment.column.outlier),)
+
+
+def with_threads(count: int) -> None:
+    """Fix the number of torch threads (same threads, same bits)."""
+    torch.set_num_threads(count)
+
+
+def stored_schema(experiment: Experiment) -> FeatureSchema:
+    """What maps of this experiment store: codes too, if any column wants them."""
+    wants = experiment.column.features
+    if experiment.column.code_column and experiment.eye.columns >= 5 and wants == "surface":
+        wants = "both"
+    schema = feature_schema(wants, "clean")
+    return replace(schema, surface=True)

@@ -1,0 +1,112 @@
+"""Learning an object by moving over it: 14 views, each scanned outwards from the middle.
+
+The eye carries a square of patches; all columns feed one map. In every view the gaze starts at the object's middle
+and spreads to those neighbouring fixations where something was still seen, so it follows the object's outline
+whatever its size. Label and pose are given; nothing is taken from the mesh.
+"""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from cortical.columns.messages import FeatureSchema, Sensation
+from cortical.columns.object_map import ObjectMap
+from cortical.configs.schema import EyeConfig, Experiment
+from cortical.envs.bodies import encode, looking
+from cortical.envs.explore import ObjectExploreEnv
+
+from .brain import stored_schema
+from .sensing import Senses
+
+PITCH = 1.6  # degrees between neighbouring patches while learning
+CODE_SLOTS = 96  # most frequent bits a node counts
+
+
+def views() -> np.ndarray:
+    """Bearings of the 14 views, (14, 3) unit: the faces and the corners of a cube."""
+    faces = np.concatenate([np.eye(3), -np.eye(3)])
+    corners = np.array([(x, y, z) for x in (1, -1) for y in (1, -1) for z in (1, -1)]) / math.sqrt(3)
+    return np.concatenate([faces, corners])
+
+
+def learning_eye(experiment: Experiment) -> EyeConfig:
+    """The eye with which objects are learnt: a square of patches, no noise."""
+    eye = experiment.eye
+    return EyeConfig(
+        columns=experiment.learn.patches, spread=PITCH, pixels=eye.pixels, field_of_view=eye.field_of_view,
+        backend=eye.backend, noise="clean", distance=eye.distance, max_path=eye.max_path, max_turn=eye.max_turn,
+    )  # fmt: skip
+
+
+class Learner:
+    """Learns maps of the objects of a world, one after the other."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        self.experiment = experiment
+        self.schema: FeatureSchema = stored_schema(experiment)
+        self.senses = Senses(coded=self.schema.code_bits > 0)
+        world = experiment.world
+        self.env = ObjectExploreEnv.from_config(
+            world.__class__(objects=world.objects, cube=world.cube), learning_eye(experiment),
+            obs_mode=self.senses.obs_mode,
+        )  # fmt: skip
+        side = math.isqrt(experiment.learn.patches)
+        if side * side != experiment.learn.patches or side % 2 == 0:
+            raise ValueError(f"learn.patches must be an odd square (1, 9, 25, ...), not {experiment.learn.patches}")
+        self.block = math.radians(PITCH) * side
+        self.readings = 0
+
+    def learn(self, name: str) -> ObjectMap:
+        """The map of one object, from all its views. Raises ValueError if nothing was seen of it."""
+        known = ObjectMap.empty(self.experiment.column.node_spacing, CODE_SLOTS if self.schema.code_bits else 0)
+        for bearing in views():
+            seen = list(self._scan(name, bearing))
+            known = _insert(known, seen, self.schema)
+        if len(known) == 0:
+            raise ValueError(f"saw nothing of {name!r} from 14 views: is it smaller than a millimetre, or hollow?")
+        return known
+
+    def _scan(self, name: str, bearing: np.ndarray) -> Iterator[Sensation]:
+        """The sensations of one view; the object lies at the world's origin, unturned."""
+        position = self.experiment.eye.distance * bearing
+        forward = looking(-bearing)
+        start = {"object": name, "position": np.zeros(3), "rotation": np.eye(3), "eye_position": position}
+        observation, _ = self.env.reset(seed=0, options={**start, "gaze": -bearing})
+        waiting, planned = [(0, 0)], {(0, 0)}
+        budget = self.experiment.learn.sensations_per_view // self.experiment.learn.patches
+        while waiting and budget > 0:
+            right, down = waiting.pop(0)
+            gaze = forward @ _direction(right * self.block, down * self.block)
+            arrived = False
+            while not arrived and budget > 0:
+                action, arrived = encode(self.env.eye, position, gaze, self.env.limits)
+                observation = self.env.step(action)[0]
+                budget -= 1
+                self.readings += self.experiment.learn.patches
+            sensation = self.senses(observation)
+            yield sensation
+            if bool(sensation.on_object.any()):
+                beside = [(right + 1, down), (right - 1, down), (right, down + 1), (right, down - 1)]
+                waiting += [cell for cell in beside if cell not in planned]
+                planned.update(beside)
+
+
+def _direction(right: float, down: float) -> np.ndarray:
+    return np.array([math.tan(right), math.tan(down), 1.0])
+
+
+def _insert(known: ObjectMap, seen: list[Sensation], schema: FeatureSchema) -> ObjectMap:
+    if not seen:
+        return known
+    parts = [s.checked() for s in seen]
+    keep = torch.cat([(s.on_object & s.valid)[0] for s in parts])
+
+    def all_of(name: str) -> torch.Tensor:
+        return torch.cat([getattr(s, name)[0] for s in parts])[keep]
+
+    return known.insert(
+        all_of("location"), all_of("normal"), all_of("direction"), all_of("curvature"), all_of("hsv"),
+        all_of("code"), schema.code_bits,
+    )  # fmt: skip

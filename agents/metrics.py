@@ -1,0 +1,253 @@
+"""Figures of recognition: rotation error under an object's symmetry, ADD-S, intervals, and a summary of episodes.
+
+Pure functions over plain numbers; nothing here knows columns or worlds. Angles are radians where a name says
+nothing, degrees where it ends in `_deg`; lengths are metres, or millimetres in `_mm`.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
+
+CURVE = 50
+"""Sensations over which the accuracy of the best guess is given."""
+ODDS_BINS = (0.0, 10.0, 100.0, 300.0, 1e3, 1e4, 1e6, np.inf)
+"""Bounds of the odds in the calibration table."""
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, eq=False)
+class Symmetry:
+    """The rotations after which an object looks the same, in its own frame.
+
+    rotations : (k, 3, 3), the identity among them
+    axis : (3,) unit vector; all rotations about it, before each of `rotations`, belong to the group; or None
+    full : every rotation belongs to the group
+    known : False where the object was not found in the table, and the identity stands in
+    """
+
+    rotations: np.ndarray = field(default_factory=lambda: np.eye(3)[None])
+    axis: np.ndarray | None = None
+    full: bool = False
+    known: bool = True
+
+
+class Symmetries(dict[str, Symmetry]):
+    """Symmetries by object name; the identity, marked as not known, for every other name."""
+
+    def __missing__(self, name: str) -> Symmetry:
+        return Symmetry(known=False)
+
+
+class EpisodeRow(TypedDict):
+    """What the figures need to know of one episode."""
+
+    object: str
+    """True name."""
+    answer: str | None
+    """The decision: a name, "unknown", or None where there was none."""
+    best_guess: str | None
+    """The most probable object at the end, decided or not."""
+    odds_log: float
+    """Natural logarithm of the posterior odds at the end."""
+    sensations: int
+    path_m: float
+    rotation_error_deg: float
+    """Of the pose held at the end, under the symmetry group of the object at tolerance 1."""
+    rotation_error_half_deg: float
+    """The same with the group at tolerance 0.5."""
+    rotation_error_double_deg: float
+    """The same with the group at tolerance 2."""
+    rotation_error_plain_deg: float
+    """The same without symmetry."""
+    add_s_mm: float
+    think_ms: list[float]
+    """Thinking time of every step."""
+    best_guess_per_step: list[str | None]
+    seed: int
+    rotation_index: int
+    """Which of the rotations of its object and seed the episode is."""
+
+
+def rotation_angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Angle in radians between rotations (..., 3, 3) -> (...), by the chord, which small angles don't upset."""
+    chord = np.linalg.norm(np.asarray(a, float) - np.asarray(b, float), axis=(-2, -1)) / np.sqrt(8.0)
+    return 2.0 * np.arcsin(np.clip(chord, 0.0, 1.0))
+
+
+def rotation_error(estimated: np.ndarray, true: np.ndarray, symmetry: Symmetry | None = None) -> float:
+    """Radians between two world_from_object rotations (3, 3): the least over true @ S, S in the group.
+
+    About an axis of revolution a the best angle has a closed form: with N = D estimated^T true, for D one of the
+    discrete rotations, trace(N A(t)) = a.N a + (trace N - a.N a) cos t + trace(N [a]x) sin t, which is greatest
+    at t = atan2(trace(N [a]x), trace N - a.N a).
+    """
+    symmetry = symmetry or Symmetry()
+    if symmetry.full:
+        return 0.0
+    estimated, true = np.asarray(estimated, float), np.asarray(true, float)
+    members = symmetry.rotations
+    if symmetry.axis is not None:
+        axis = symmetry.axis
+        cross = np.cross(np.eye(3), -axis)
+        n = members @ estimated.T @ true
+        sine = np.einsum("kij,ji->k", n, cross)
+        cosine = np.trace(n, axis1=1, axis2=2) - np.einsum("i,kij,j->k", axis, n, axis)
+        spin = Rotation.from_rotvec(np.arctan2(sine, cosine)[:, None] * axis).as_matrix()
+        members = spin @ members
+    return float(rotation_angle(estimated, true @ members).min())
+
+
+def add_s(estimated: tuple[Any, Any], true: tuple[Any, Any], points: np.ndarray) -> float:
+    """Mean distance in metres from the points at the true pose to the nearest of them at the estimated pose.
+
+    estimated, true : (rotation (3, 3), translation (3,) metres), world_from_object
+    points : (n, 3) metres, object frame
+
+    ADD-S for objects that may be symmetric: Hinterstoisser et al., ACCV 2012; Xiang et al. (PoseCNN), RSS 2018.
+    """
+    placed = [np.asarray(points) @ np.asarray(r).T + np.asarray(t) for r, t in (estimated, true)]
+    return float(cKDTree(placed[0]).query(placed[1])[0].mean())
+
+
+def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
+    """Interval of a share (Wilson, J. Am. Stat. Assoc. 22, 1927); (0, 1) where nothing was tried.
+
+    Raises ValueError for successes outside 0 ... n.
+    """
+    if not 0 <= successes <= n:
+        raise ValueError(f"need 0 <= successes <= n, got {successes} of {n}")
+    if n == 0:
+        return 0.0, 1.0
+    share, square = successes / n, z * z / n
+    middle = (share + square / 2) / (1 + square)
+    half = z * np.sqrt(share * (1 - share) / n + square / (4 * n)) / (1 + square)
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
+def load_symmetry(source: str, tolerance: float = 1.0, path: str | Path | None = None) -> Symmetries:
+    """The symmetries of the objects of a catalogue, as benchmarks/symmetry.py found them.
+
+    source : "default", "default-hard" (shipped with the package), or a folder, which may hold a symmetry.json
+    tolerance : 0.5, 1 or 2 times the bars of the rule
+    path : the file to read instead
+
+    Objects without an entry get the identity, with known = False. Raises ValueError for a tolerance that
+    the file doesn't have, and for a `path` that doesn't exist.
+    """
+    if path is not None and not Path(path).is_file():
+        raise ValueError(f"no file {path}: make it with python benchmarks/symmetry.py --output {path}")
+    if path is not None:
+        text = Path(path).read_text()
+    elif source in ("default", "default-hard"):
+        text = files("cortical.agents").joinpath("symmetry.json").read_text()
+    else:
+        beside = Path(source.rpartition("#")[0] or source).expanduser() / "symmetry.json"
+        if not beside.is_file():
+            return Symmetries()
+        text = beside.read_text()
+    objects = json.loads(text)["objects"]
+    return Symmetries({name: _read_symmetry(row["tolerance"], tolerance) for name, row in objects.items()})
+
+
+def _read_symmetry(groups: dict[str, dict], tolerance: float) -> Symmetry:
+    key = str(float(tolerance))
+    if key not in groups:
+        raise ValueError(f"no symmetry at tolerance {key}; there are: {', '.join(groups)}")
+    group = groups[key]
+    axis = None if group["axis"] is None else np.asarray(group["axis"]) / np.linalg.norm(group["axis"])
+    return Symmetry(Rotation.from_quat(group["rotations"]).as_matrix(), axis, group["full"])
+
+
+def summarise(rows: Sequence[EpisodeRow]) -> dict[str, Any]:
+    """The figures of a set of episodes; None for a median of nothing. Shares lie in 0 ... 1.
+
+    Rotation errors and ADD-S are those of correct episodes only; undecided and unknown are never correct.
+    Raises ValueError without episodes.
+    """
+    if not rows:
+        raise ValueError("no episodes to summarise")
+    n = len(rows)
+    right = [row for row in rows if row["answer"] == row["object"]]
+    undecided = [row for row in rows if row["answer"] is None]
+    sensations = [row["sensations"] for row in rows]
+    error = [row["rotation_error_deg"] for row in right]
+    steps = [ms for row in rows for ms in row["think_ms"]]
+    return {
+        "episodes": n,
+        "correct": len(right) / n,
+        "correct_interval": wilson(len(right), n),
+        "undecided": len(undecided) / n,
+        "unknown": sum(row["answer"] == UNKNOWN for row in rows) / n,
+        "best_guess_when_undecided": _mean([float(row["best_guess"] == row["object"]) for row in undecided]),
+        "sensations_median": _at(sensations, 50),
+        "sensations_mean": _mean(sensations),
+        "sensations_p95": _at(sensations, 95),
+        "path_median_m": _at([row["path_m"] for row in rows], 50),
+        "rotation_error_median_deg": _at(error, 50),
+        "rotation_error_mean_deg": _mean(error),
+        "within_10deg": _mean([float(e <= 10.0) for e in error]),
+        "rotation_error_plain_median_deg": _at([row["rotation_error_plain_deg"] for row in right], 50),
+        "rotation_error_half_median_deg": _at([row["rotation_error_half_deg"] for row in right], 50),
+        "rotation_error_double_median_deg": _at([row["rotation_error_double_deg"] for row in right], 50),
+        "add_s_median_mm": _at([row["add_s_mm"] for row in right], 50),
+        "think_ms_median": _at(steps, 50),
+        "think_ms_p95": _at(steps, 95),
+        "think_ms_episode_median": _at([sum(row["think_ms"]) for row in rows], 50),
+        "accuracy_curve": accuracy_curve(rows),
+        "calibration": calibration(rows),
+    }
+
+
+def accuracy_curve(rows: Sequence[EpisodeRow], length: int = CURVE) -> list[float]:
+    """Share of episodes whose best guess is right after 1, 2, ... sensations; ended ones keep their last guess."""
+    hits = np.zeros(length)
+    for row in rows:
+        guesses = row["best_guess_per_step"] or [row["best_guess"]]
+        last = len(guesses) - 1
+        hits += [guesses[min(k, last)] == row["object"] for k in range(length)]
+    return [float(share) for share in hits / max(1, len(rows))]
+
+
+def calibration(rows: Sequence[EpisodeRow], bounds: Sequence[float] = ODDS_BINS) -> list[dict[str, Any]]:
+    """Of the decisions made: how many were right, in bins of the stated odds (from <= odds < to).
+
+    Each bin: from, to (None: no bound), decisions, stated (mean of odds / (1 + odds)), right, interval.
+    Empty bins are left out.
+    """
+    decided = [row for row in rows if row["answer"] is not None]
+    logs = np.array([row["odds_log"] for row in decided], float)
+    right = np.array([row["answer"] == row["object"] for row in decided], bool)
+    stated = 1.0 / (1.0 + np.exp(-np.clip(logs, -700, 700)))
+    with np.errstate(divide="ignore"):
+        edges = np.log(bounds)
+    bins = np.clip(np.searchsorted(edges, logs, side="right") - 1, 0, len(bounds) - 2)
+    table = []
+    for k in np.unique(bins):
+        inside = bins == k
+        count, hits = int(inside.sum()), int(right[inside].sum())
+        table.append(
+            {
+                "from": float(bounds[k]),
+                "to": float(bounds[k + 1]) if np.isfinite(bounds[k + 1]) else None,
+                "decisions": count,
+                "stated": float(stated[inside].mean()),
+                "right": hits / count,
+                "interval": wilson(hits, count),
+            }
+        )
+    return table
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if len(values) else None
+
+
+def _at(values: Sequence[float], percentile: float) -> float | None:
+    return float(np.percentile(values, percentile)) if len(values) else None

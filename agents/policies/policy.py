@@ -1,0 +1,69 @@
+"""What a policy sees and what it returns; geometry that policies share."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from cortical.columns.messages import Goal
+from cortical.columns.region import Belief, Region
+from cortical.envs.bodies import Eye, Limits
+
+BEHIND = 0.03  # metres: a surface's object has its middle about this far behind it
+DISTANCE = 0.20  # metres the eye keeps from the middle of the object
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a policy may know: the body's own sense of itself, the columns' belief, what was sensed.
+
+    eye, limits : where the eye is, how far it may move and turn
+    region, belief : the columns and what they hold possible
+    locations : (n, 3) metres, points sensed on the object so far, world frame
+    gazes : (n, 3) directions in which they were seen
+    """
+
+    eye: Eye
+    limits: Limits
+    region: Region
+    belief: Belief
+    locations: np.ndarray
+    gazes: np.ndarray
+
+    def centre(self) -> np.ndarray:
+        """Where the middle of the object seems to be, (3,) metres: behind what was sensed, drawn to the origin."""
+        if len(self.locations) == 0:
+            return np.zeros(3)
+        return (self.locations + BEHIND * self.gazes).sum(0) / (len(self.locations) + 1)
+
+
+class Policy(Protocol):
+    """A motor policy."""
+
+    def goals(self, situation: Situation, random: np.random.Generator) -> Goal:
+        """Places to look from and points to look at, with what each promises to teach (nats; equal if unknown)."""
+        ...
+
+
+def around(position: np.ndarray, towards: np.ndarray, centre: np.ndarray, largest: np.ndarray) -> np.ndarray:
+    """Places on the sphere of radius DISTANCE about `centre`, at most `largest` (n,) radians away from `position`
+    (3,), in the direction of the bearings `towards` (n, 3): (n, 3) metres."""
+    here = position - centre
+    here = here / np.linalg.norm(here)
+    there = towards / np.linalg.norm(towards, axis=1, keepdims=True)
+    aside = there - (there @ here)[:, None] * here
+    length = np.linalg.norm(aside, axis=1, keepdims=True)
+    aside = aside / np.maximum(length, 1e-9)
+    angle = np.minimum(np.arccos(np.clip(there @ here, -1, 1)), largest)[:, None]
+    return centre + DISTANCE * (np.cos(angle) * here + np.sin(angle) * aside)
+
+
+def feasible(situation: Situation, origin: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(n,) bool: the eye can be at `origin` (n, 3) and look at `target` (n, 3) after one movement, were nothing in
+    its way."""
+    eye, limits = situation.eye, situation.limits
+    gaze = target - origin
+    gaze = gaze / np.linalg.norm(gaze, axis=1, keepdims=True)
+    turn_ok = gaze @ eye.rotation[:, 2] >= math.cos(limits.max_turn)
+    return turn_ok & (np.linalg.norm(origin - eye.position, axis=1) <= limits.max_path)

@@ -1,0 +1,165 @@
+"""Episodes as plain data: run_episode(...) -> EpisodeRecord, picklable, with a trace per column and step."""
+
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from cortical.columns.region import Region
+from cortical.configs.schema import Experiment
+from cortical.envs.explore import ObjectExploreEnv
+from cortical.envs.sensors import shared_catalogue
+
+from .agent import Agent, Step
+from .metrics import Symmetry, add_s, load_symmetry, rotation_error
+from .policies import make_policy
+from .sensing import Senses
+
+
+@dataclass(frozen=True)
+class ColumnTrace:
+    """What one column believed after one step."""
+
+    entropy: float
+    """Of its posterior over objects and 'none', nats."""
+    best: str
+    """Its most probable object."""
+    log_odds: float
+    """Of that object against all others and 'none'."""
+
+
+@dataclass(frozen=True)
+class StepTrace:
+    """One step of an episode."""
+
+    best: str
+    log_odds: float
+    entropy: float
+    posterior: dict[str, float]
+    """Of the eight most probable objects."""
+    columns: list[ColumnTrace]
+    votes: int
+    """Poses on the ballot, each weighed by every column."""
+    eye: list[float]
+    gaze: list[float]
+    location: list[list[float]]
+    """Sensed points, one per column; empty where nothing was sensed."""
+    think_ms: float
+    expected_nats: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class EpisodeRecord:
+    """All that is known of an episode afterwards; lengths in metres, angles in degrees."""
+
+    object: str
+    answer: str | None
+    """The decision: a name, "unknown", or None if it was not reached."""
+    best_guess: str
+    odds_log: float
+    sensations: int
+    path_m: float
+    rotation_error_deg: float
+    rotation_error_half_deg: float
+    rotation_error_double_deg: float
+    rotation_error_plain_deg: float
+    add_s_mm: float
+    think_ms: list[float]
+    best_guess_per_step: list[str]
+    seed: int
+    rotation_index: int
+    position: list[float]
+    rotation: list[list[float]]
+    estimated_position: list[float]
+    estimated_rotation: list[list[float]]
+    trace: list[StepTrace] = field(default_factory=list)
+
+    @property
+    def correct(self) -> bool:
+        """Decided, and right."""
+        return self.answer == self.object
+
+
+def make_agent(experiment: Experiment, region: Region) -> Agent:
+    """Body, columns and policy of an experiment, ready for episodes."""
+    senses = Senses(coded=any(kind.schema.code_bits for kind in region.kinds))  # type: ignore[attr-defined]
+    env = ObjectExploreEnv.from_config(experiment.world, experiment.eye, obs_mode=senses.obs_mode)
+    policy = make_policy(experiment.policy.name, experiment.policy.candidates, experiment.policy.hypotheses)
+    return Agent(env, region, policy, experiment.decision, senses)
+
+
+def run_episode(
+    agent: Agent, source: str, name: str, seed: int, rotation_index: int = 0, traced: bool = True
+) -> EpisodeRecord:
+    """One object at one random pose. `source` is the catalogue; the pose, the start, the noise and the policy's
+    choices all follow from (seed, name, rotation_index), whatever the number of columns."""
+    index = shared_catalogue(source).names.index(name)
+    pose_seed, policy_seed = np.random.SeedSequence([seed, index, rotation_index]).generate_state(2)
+    random = np.random.default_rng(policy_seed)
+    steps, trace = [], []
+    for step in agent.episode(random, {"object": name}, int(pose_seed)):
+        steps.append(step)
+        trace.append(_trace(step, agent.region.objects))
+    return _record(agent, source, name, steps, trace, seed, rotation_index, traced)
+
+
+def _trace(step: Step, objects: tuple[str, ...]) -> StepTrace:
+    consensus = step.belief.consensus
+    assert consensus is not None
+    names = (*objects, "unknown")
+    posterior = consensus.log_posterior[0].exp()
+    top = posterior.argsort(descending=True)[:8].tolist()
+    columns = []
+    for view in consensus.column_log_posterior[0]:
+        best, share = int(view.argmax()), view.exp()
+        rest = 1 - float(share[best])
+        odds = float(view[best]) - math.log(max(rest, 1e-300))
+        columns.append(ColumnTrace(float(-(share * view).sum()), names[best], odds))
+    sensed = (step.sensation.on_object & step.sensation.valid)[0].tolist()
+    points = step.sensation.location[0].tolist()
+    return StepTrace(
+        names[int(consensus.log_posterior[0].argmax())], float(consensus.log_odds[0]),
+        float(-(posterior * consensus.log_posterior[0]).sum()), {names[i]: float(posterior[i]) for i in top},
+        columns, len(step.belief.ballot), step.eye[0].tolist(), step.eye[1][:, 2].tolist(),
+        [p if on else [] for p, on in zip(points, sensed, strict=True)], 1e3 * step.thinking, step.expected, step.reason,
+    )  # fmt: skip
+
+
+def _record(
+    agent: Agent, source: str, name: str, steps: list[Step], trace: list[StepTrace], seed: int, index: int, traced: bool
+) -> EpisodeRecord:
+    last = steps[-1]
+    consensus = last.belief.consensus
+    assert consensus is not None
+    estimate = consensus.pose.rotation[0].double().numpy(), consensus.pose.location[0].double().numpy()
+    truth = agent.env.truth()
+    best = trace[-1].best
+    known = symmetries(source)
+    errors = {
+        f"rotation_error{tag}_deg": math.degrees(
+            rotation_error(estimate[0], truth["rotation"], known[tolerance].get(name, Symmetry()))
+        )
+        for tag, tolerance in (("", 1.0), ("_half", 0.5), ("_double", 2.0))
+    }
+    plain = math.degrees(rotation_error(estimate[0], truth["rotation"], Symmetry()))
+    points = shared_catalogue(source).mesh(name).vertices
+    points = points[:: max(1, len(points) // 500)]
+    return EpisodeRecord(
+        object=name, answer=best if agent.decided(last.belief) else None, best_guess=best,
+        odds_log=trace[-1].log_odds, sensations=len(steps), path_m=sum(s.path for s in steps), **errors,
+        rotation_error_plain_deg=plain,
+        add_s_mm=1e3 * add_s(estimate, (truth["rotation"], truth["position"]), points),
+        think_ms=[t.think_ms for t in trace], best_guess_per_step=[t.best for t in trace], seed=seed,
+        rotation_index=index, position=truth["position"].tolist(), rotation=truth["rotation"].tolist(),
+        estimated_position=estimate[1].tolist(), estimated_rotation=estimate[0].tolist(),
+        trace=trace if traced else [],
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=4)
+def symmetries(source: str) -> dict[float, dict[str, Any]]:
+    """Symmetry groups of a catalogue's objects at the three tolerances."""
+    return {tolerance: load_symmetry(source, tolerance) for tolerance in (0.5, 1.0, 2.0)}
