@@ -1,4 +1,4 @@
-"""Figures of recognition: rotation error under an object's symmetry, ADD-S, intervals, and a summary of episodes.
+"""Figures of recognition: rotation error under an object's symmetry, ADD-S, intervals, summaries of episodes.
 
 Pure functions over plain numbers; nothing here knows columns or worlds. Angles are radians where a name says
 nothing, degrees where it ends in `_deg`; lengths are metres, or millimetres in `_mm`.
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 CURVE = 50
@@ -76,7 +76,7 @@ class EpisodeRow(TypedDict):
 
 
 def rotation_angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Angle in radians between rotations (..., 3, 3) -> (...), by the chord, which small angles don't upset."""
+    """Angle in radians between rotations (..., 3, 3) -> (...), by the chord (exact for small ones)."""
     chord = np.linalg.norm(np.asarray(a, float) - np.asarray(b, float), axis=(-2, -1)) / np.sqrt(8.0)
     return 2.0 * np.arcsin(np.clip(chord, 0.0, 1.0))
 
@@ -84,9 +84,9 @@ def rotation_angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def rotation_error(estimated: np.ndarray, true: np.ndarray, symmetry: Symmetry | None = None) -> float:
     """Radians between two world_from_object rotations (3, 3): the least over true @ S, S in the group.
 
-    About an axis of revolution a the best angle has a closed form: with N = D estimated^T true, for D one of the
-    discrete rotations, trace(N A(t)) = a.N a + (trace N - a.N a) cos t + trace(N [a]x) sin t, which is greatest
-    at t = atan2(trace(N [a]x), trace N - a.N a).
+    About an axis of revolution a the best angle has a closed form: with N = D estimated^T true, for D one of
+    the discrete rotations, trace(N A(t)) = a.N a + (trace N - a.N a) cos t + trace(N [a]x) sin t, which is
+    greatest at t = atan2(trace(N [a]x), trace N - a.N a).
     """
     symmetry = symmetry or Symmetry()
     if symmetry.full:
@@ -95,7 +95,7 @@ def rotation_error(estimated: np.ndarray, true: np.ndarray, symmetry: Symmetry |
     members = symmetry.rotations
     if symmetry.axis is not None:
         axis = symmetry.axis
-        cross = np.cross(np.eye(3), -axis)
+        cross = np.cross(np.eye(3), axis)
         n = members @ estimated.T @ true
         sine = np.einsum("kij,ji->k", n, cross)
         cosine = np.trace(n, axis1=1, axis2=2) - np.einsum("i,kij,j->k", axis, n, axis)
@@ -110,10 +110,11 @@ def add_s(estimated: tuple[Any, Any], true: tuple[Any, Any], points: np.ndarray)
     estimated, true : (rotation (3, 3), translation (3,) metres), world_from_object
     points : (n, 3) metres, object frame
 
-    ADD-S for objects that may be symmetric: Hinterstoisser et al., ACCV 2012; Xiang et al. (PoseCNN), RSS 2018.
+    Source: Hinterstoisser et al., ACCV 2012, for objects that may be symmetric; the name ADD-S is that of
+    Xiang et al. (PoseCNN), RSS 2018.
     """
     placed = [np.asarray(points) @ np.asarray(r).T + np.asarray(t) for r, t in (estimated, true)]
-    return float(cKDTree(placed[0]).query(placed[1])[0].mean())
+    return float(KDTree(placed[0]).query(placed[1])[0].mean())
 
 
 def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
@@ -206,7 +207,10 @@ def summarise(rows: Sequence[EpisodeRow]) -> dict[str, Any]:
 
 
 def accuracy_curve(rows: Sequence[EpisodeRow], length: int = CURVE) -> list[float]:
-    """Share of episodes whose best guess is right after 1, 2, ... sensations; ended ones keep their last guess."""
+    """Share of episodes whose best guess is right after 1, 2, ... sensations.
+
+    An episode that has ended keeps its last guess.
+    """
     hits = np.zeros(length)
     for row in rows:
         guesses = row["best_guess_per_step"] or [row["best_guess"]]
