@@ -1,0 +1,462 @@
+"""The evidence column: compiled against plain, slopes against differences, laws for any numbers."""
+
+import math
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from cortical.columns.evidence import kernels, likelihood
+from cortical.columns.evidence.atlas import NOTHING, Atlas
+from cortical.columns.evidence.column import EvidenceColumn
+from cortical.columns.evidence.hypotheses import Hypotheses, move, prune
+from cortical.columns.evidence.memory import HIT, LOST, MISS, Memory
+from cortical.columns.geometry import random_rotations, rotation_angle, rotation_from_vector
+from cortical.columns.lateral import Lateral, topology
+from cortical.columns.messages import FeatureSchema, Movement, Pose, Sensation
+from cortical.columns.object_map import ObjectMap
+from cortical.columns.region import Region
+
+SPACING, BITS, WINNERS = 0.004, 128, 6
+SURFACE = FeatureSchema()
+SCHEMAS = {
+    "surface": SURFACE,
+    "sdr": FeatureSchema(surface=False, code_bits=BITS, code_winners=WINNERS),
+    "both": FeatureSchema(code_bits=BITS, code_winners=WINNERS),
+}
+NAMES = ("egg", "ring")
+
+
+@dataclass(frozen=True)
+class Spots:
+    """Points of an analytic surface, object frame, metres: (n, 3), curvature (n, 2) logarithmic."""
+
+    point: torch.Tensor
+    normal: torch.Tensor
+    direction: torch.Tensor
+    curvature: torch.Tensor
+    hsv: torch.Tensor
+
+    @property
+    def code(self) -> torch.Tensor:
+        """A sparse code of curvature and colour that varies smoothly, (n, WINNERS)."""
+        seen = torch.cat([self.curvature / 4, self.hsv], 1)
+        weights = torch.randn(5, BITS, generator=torch.Generator().manual_seed(9))
+        return (seen @ weights).topk(WINNERS).indices.sort().values
+
+
+def logged(curvature):
+    return curvature.sign() * curvature.abs().log1p()
+
+
+def egg(count, seed):
+    """An ellipsoid; curvatures from the shape operator P H P / |grad F| of F = x'Ax - 1."""
+    g = torch.Generator().manual_seed(seed)
+    axes = torch.tensor([0.050, 0.035, 0.026], dtype=torch.float64)
+    point = axes * normalize(torch.randn(count, 3, generator=g, dtype=torch.float64), dim=1)
+    gradient = point / axes**2
+    normal = normalize(gradient, dim=1)
+    project = torch.eye(3, dtype=torch.float64) - normal[:, :, None] * normal[:, None, :]
+    shape = project @ torch.diag(1 / axes**2) @ project / gradient.norm(dim=1)[:, None, None]
+    values, vectors = torch.linalg.eigh(shape)  # the smallest is the normal's own zero
+    hue = 0.1 + 0.1 * (point[:, 0] / axes[0])
+    hsv = torch.stack([hue, 0.6 + 4 * point[:, 1], 0.5 + 4 * point[:, 2]], 1)
+    return Spots(*(x.float() for x in (point, normal, vectors[:, :, 2], logged(values[:, [2, 1]]), hsv)))
+
+
+def ring(count, seed):
+    """A torus of radii 35 and 14 mm, convex outside and saddle-shaped inside."""
+    g = torch.Generator().manual_seed(seed)
+    wide, thick = 0.035, 0.014
+    around, tube = 2 * math.pi * torch.rand(2, count, generator=g, dtype=torch.float64)
+    out = torch.stack([around.cos(), around.sin(), torch.zeros_like(around)], 1)
+    up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+    normal = tube.cos()[:, None] * out + tube.sin()[:, None] * up
+    along_tube = -tube.sin()[:, None] * out + tube.cos()[:, None] * up
+    curvature = torch.stack([torch.full_like(tube, 1 / thick), tube.cos() / (wide + thick * tube.cos())], 1)
+    hsv = torch.stack([0.6 + 0.1 * around.sin(), 0.5 + 0.2 * around.cos(), 0.6 + 0.2 * tube.sin()], 1)
+    point = wide * out + thick * normal
+    return Spots(*(x.float() for x in (point, normal, along_tube, logged(curvature), hsv)))
+
+
+SHAPES = (egg, ring)
+
+
+def learnt(schema):
+    maps = {}
+    for name, shape in zip(NAMES, SHAPES, strict=True):
+        s = shape(4000, 0)
+        code = s.code if schema.code_bits else torch.zeros(4000, 0, dtype=torch.int64)
+        empty = ObjectMap.empty(SPACING, 2 * WINNERS if schema.code_bits else 0)
+        maps[name] = empty.insert(s.point, s.normal, s.direction, s.curvature, s.hsv, code, schema.code_bits)
+    return Atlas.pack(maps, schema)
+
+
+@pytest.fixture(scope="module")
+def atlases():
+    return {name: learnt(schema) for name, schema in SCHEMAS.items()}
+
+
+@pytest.fixture(scope="module")
+def atlas(atlases):
+    return atlases["surface"]
+
+
+def pose_of(seed):
+    g = torch.Generator().manual_seed(seed)
+    return Pose(0.05 * torch.randn(3, generator=g), random_rotations(1, g)[0])
+
+
+def sensed(shape, pose, count, seed, schema=SURFACE, noise=0.5):
+    """Readings of an object at a pose, leading axis (count,), world frame; `noise` in the schema's sd."""
+    g = torch.Generator().manual_seed(seed + 1000)
+    s = shape(count, seed + 1000)
+    tilt = rotation_from_vector(noise * schema.normal_sd * torch.randn(count, 3, generator=g))
+
+    def turned(v):
+        return (tilt @ pose.rotation @ v[..., None])[..., 0]
+
+    location = pose.apply(s.point) + noise * schema.location_sd * torch.randn(count, 3, generator=g)
+    curvature = s.curvature + noise * schema.curvature_sd * torch.randn(count, 2, generator=g)
+    normal, direction = turned(s.normal), turned(s.direction)
+    gaze = normalize(-normal + 0.3 * torch.randn(count, 3, generator=g), dim=1)
+    code = s.code if schema.code_bits else torch.zeros(count, 0, dtype=torch.int64)
+    yes = torch.ones(count, dtype=torch.bool)
+    return Sensation(
+        location - 0.15 * gaze, gaze, location, normal, direction, curvature, s.hsv, code, yes, yes
+    )
+
+
+def gazing_past(pose, count, seed, schema=SURFACE):
+    """Readings that met nothing: rays through the object's neighbourhood."""
+    s = sensed(egg, pose, count, seed, schema)
+    g = torch.Generator().manual_seed(seed)
+    gaze = normalize(s.gaze + 0.3 * torch.randn(count, 3, generator=g), dim=1)
+    return replace(s, gaze=gaze, on_object=torch.zeros(count, dtype=torch.bool))
+
+
+def joined(*sensations):
+    names = Sensation.__dataclass_fields__
+    return Sensation(**{n: torch.cat([getattr(s, n) for s in sensations]) for n in names})
+
+
+def remembered(column, sensation, columns=1):
+    """A memory of one group after readings (count,) dealt to the columns in turn."""
+    memory = column.begin()
+    for i in range(0, len(sensation.valid), columns):
+        memory = column.sense(memory, sensation[None, i : i + columns])
+    return memory
+
+
+def mixed(atlas, schema, seed=0):
+    """A column and its memory of hits, misses and a lost reading, and where the egg is."""
+    pose = pose_of(seed)
+    hits, misses = sensed(egg, pose, 12, seed, schema), gazing_past(pose, 6, seed, schema)
+    lost = replace(sensed(ring, pose, 1, seed, schema), valid=torch.zeros(1, dtype=torch.bool))
+    column = EvidenceColumn(atlas, schema)
+    return column, remembered(column, joined(hits, misses, lost)), pose
+
+
+def guesses(pose, count, seed=0, turn=0.1, shift=0.003):
+    """Hypotheses: one at the pose, one group; then half around it and half anywhere, of both objects."""
+    g = torch.Generator().manual_seed(seed)
+    near = rotation_from_vector(turn * torch.randn(count, 3, generator=g)) @ pose.rotation
+    anywhere = torch.arange(count) >= count // 2
+    rotation = torch.where(anywhere[:, None, None], random_rotations(count, g), near)
+    spread = torch.where(anywhere, 0.02, shift)[:, None]
+    location = pose.location + spread * torch.randn(count, 3, generator=g)
+    rotation[0], location[0] = pose.rotation, pose.location
+    obj = torch.where(anywhere, torch.arange(count) % 2, 0)
+    sd = 0.02 + 0.1 * torch.rand(count, generator=g), 0.001 + 0.003 * torch.rand(count, generator=g)
+    fields = (obj, rotation, location, torch.zeros(count), *sd)
+    return Hypotheses(*(x[None] for x in fields), pivot=pose.location[None] + 0.01)
+
+
+def agree(a, b, relative=1e-4, share=0.02):
+    """Equal row by row, but for a few rows where a point on the border of two voxels falls to the other."""
+    a, b = a.flatten(0, 2).flatten(1), b.flatten(0, 2).flatten(1)
+    off = (a - b).norm(dim=1) > relative * (1 + b.norm(dim=1))
+    return float(off.double().mean()) <= share
+
+
+# ---- the compiled kernels against the plain reference
+
+
+@pytest.mark.parametrize("features", SCHEMAS)
+def test_compiled_weighing_is_the_plain_one(atlases, features):
+    schema = SCHEMAS[features]
+    column, memory, pose = mixed(atlases[features], schema)
+    assert set(memory.kind.flatten().tolist()) == {LOST, HIT, MISS}
+    ballot = guesses(pose, 200)
+    fast = kernels.weigh(column.atlas, memory, ballot, column.tolerance)
+    plain = likelihood.weigh(column.atlas, memory, ballot, column.tolerance)
+    for name in ("log_evidence", "slope", "information"):
+        assert getattr(fast, name).shape == getattr(plain, name).shape
+        assert agree(getattr(fast, name)[..., None], getattr(plain, name)[..., None]), name
+    flat = kernels.weigh(column.atlas, memory, ballot, column.tolerance, curved=False)
+    assert torch.equal(flat.log_evidence, fast.log_evidence)
+    assert flat.slope.shape[-1] == 0
+
+
+def test_compiled_clearance_is_the_plain_one(atlas):
+    g = torch.Generator().manual_seed(0)
+    origin = 0.2 * normalize(torch.randn(3, 300, 3, generator=g), dim=-1)
+    ray = normalize(0.04 * torch.randn(3, 300, 3, generator=g) - origin, dim=-1)
+    obj = torch.arange(300).expand(3, 300) % 2
+    fast, plain = kernels.clearance(atlas, obj, origin, ray), likelihood.clearance(atlas, obj, origin, ray)
+    same = [
+        ((a - b).abs() < 1e-5) | (a == b) | (a.isinf() & b.isinf()) for a, b in zip(fast, plain, strict=True)
+    ]
+    assert (same[0] & same[1]).double().mean() > 0.98
+    assert 0.1 < (fast[0] < likelihood.SURFACE).double().mean() < 0.9
+
+
+def test_clearance_is_the_distance_of_a_ray_from_the_surface(atlas):
+    """A ray at right angles to the ring's axis, above the ring by more and more."""
+    height = torch.linspace(0.015, 0.021, 13)
+    origin = torch.stack([torch.full_like(height, -0.2), torch.zeros_like(height), height], 1)
+    ray = torch.tensor([1.0, 0.0, 0.0]).expand(13, 3)
+    gap, _ = likelihood.clearance(atlas, torch.ones(13, dtype=torch.int64), origin, ray)
+    assert (gap - (height - 0.014)).abs().max() < SPACING
+    assert (gap.diff() >= -1e-6).all()
+
+
+@pytest.mark.parametrize("features", SCHEMAS)
+def test_compiled_sieve_is_the_plain_one(atlases, features):
+    column, memory, _ = mixed(atlases[features], SCHEMAS[features])
+    few = {"tests": 4000, "limit": 4000, "tol": column.tolerance}
+    fast = kernels.sieve(column.atlas, memory, 0, 3, **few)
+    plain = likelihood.sieve(column.atlas, memory, 0, 3, **few)
+    a, b = (
+        {(int(n), round(float(t), 3)) for n, t in zip(found[0], found[1], strict=True)}
+        for found in (fast, plain)
+    )
+    assert len(a) == len(fast[0]) > 0
+    assert len(a ^ b) <= 0.02 * len(b) + 2
+
+
+# ---- slopes
+
+
+def test_slope_is_the_derivative_of_the_evidence(atlas):
+    """Each reading is its own group; near the edge of a voxel evidence jumps, which is left out."""
+    count, column = 80, EvidenceColumn(atlas, SURFACE)
+    pose = pose_of(1)
+    reading = sensed(egg, pose, count, 1)
+    memory = column.sense(column.begin(count), reading[:, None])
+    g = torch.Generator().manual_seed(2)
+    rotation = rotation_from_vector(0.02 * torch.randn(count, 1, 3, generator=g)) @ pose.rotation
+    location = pose.location + 0.001 * torch.randn(count, 1, 3, generator=g)
+    sd = torch.full((count, 1), 0.02), torch.full((count, 1), 0.001)
+    pivot = pose.location + 0.01 * torch.randn(count, 3, generator=g)
+    obj = torch.zeros(count, 1, dtype=torch.int64)
+    there = Hypotheses(obj, rotation, location, torch.zeros(count, 1), *sd, pivot)
+
+    def evidence(hypotheses):
+        return likelihood.weigh(atlas, memory, hypotheses, column.tolerance).log_evidence[:, 0, 0]
+
+    def moved(turn, shift):
+        rotate = rotation_from_vector(turn)
+        around = there.location - pivot[:, None]
+        return replace(
+            there,
+            rotation=rotate @ there.rotation,
+            location=pivot[:, None] + (rotate @ around[..., None])[..., 0] + shift,
+        )
+
+    numeric, rough = torch.zeros(count, 6), torch.zeros(count, 6)
+    for i in range(6):
+        for estimate, factor in ((numeric, 1.0), (rough, 2.0)):
+            step = torch.zeros(6)
+            step[i] = factor * (5e-4 if i < 3 else 2e-5)
+            rise = evidence(moved(step[:3], step[3:])) - evidence(moved(-step[:3], -step[3:]))
+            estimate[:, i] = rise / (2 * float(step[i]))
+    scale = torch.tensor([0.05] * 3 + [0.002] * 3)  # radians and metres made comparable
+    numeric, rough = numeric * scale, rough * scale
+    slope = likelihood.weigh(atlas, memory, there, column.tolerance).slope[:, 0, 0] * scale
+    smooth = (numeric - rough).norm(dim=1) < 0.05 * (numeric.norm(dim=1) + 0.1)
+    assert smooth.double().mean() > 0.5
+    off = (slope - numeric).norm(dim=1)[smooth] / (numeric.norm(dim=1)[smooth] + 0.1)
+    assert off.median() < 0.15
+    overall = torch.nn.functional.cosine_similarity(slope[smooth].flatten(), numeric[smooth].flatten(), dim=0)
+    assert overall > 0.9
+
+
+def test_information_is_a_curvature(atlas):
+    column, memory, pose = mixed(atlas, SURFACE)
+    information = column.vote(memory, guesses(pose, 50)).information
+    torch.testing.assert_close(information, information.mT)
+    assert (torch.linalg.eigvalsh(information.double()) > -1e-2).all()
+
+
+# ---- laws
+
+
+@pytest.mark.parametrize("features", SCHEMAS)
+def test_turning_world_and_object_together_changes_nothing(atlases, features):
+    column, memory, pose = mixed(atlases[features], SCHEMAS[features])
+    ballot, motion = guesses(pose, 100), pose_of(7)
+    carried = replace(move(ballot, motion), pivot=motion.apply(ballot.pivot))
+    before = column.vote(memory, ballot).log_evidence
+    after = column.vote(memory.moved(motion), carried).log_evidence
+    assert agree(after[..., None], before[..., None], relative=1e-3)
+
+
+def test_the_right_pose_has_the_most_evidence(atlases):
+    for features, schema in SCHEMAS.items():
+        column, memory, pose = mixed(atlases[features], schema)
+        ballot = guesses(pose, 100, turn=0.5, shift=0.02)
+        assert int(column.vote(memory, ballot).log_evidence[0, 0].argmax()) == 0
+
+
+@pytest.mark.parametrize("features", SCHEMAS)
+def test_four_columns_with_a_sensation_each_are_one_column_with_four(atlases, features):
+    schema, pose = SCHEMAS[features], pose_of(3)
+    four, one = (EvidenceColumn(atlases[features], schema, columns=n) for n in (4, 1))
+    reading = joined(sensed(egg, pose, 3, 3, schema), gazing_past(pose, 1, 3, schema))
+    ballot = guesses(pose, 100)
+    side_by_side = four.vote(remembered(four, reading, columns=4), ballot)
+    in_turn = one.vote(remembered(one, reading), ballot)
+    for name in ("log_evidence", "slope", "information"):
+        summed, alone = getattr(side_by_side, name).sum(1), getattr(in_turn, name)[:, 0]
+        torch.testing.assert_close(summed, alone, rtol=1e-4, atol=1e-4 * float(alone.abs().max()))
+
+
+@pytest.mark.parametrize("field", ["location", "normal", "curvature", "hsv", "gaze"])
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_reading_with_a_nan_is_marked_invalid_and_changes_nothing(atlas, field, number):
+    column, memory, pose = mixed(atlas, SURFACE)
+    value = getattr(good := sensed(egg, pose, 1, 5), field).clone()
+    value[..., 0] = number
+    bad = replace(good, **{field: value})
+    checked = joined(good, bad).checked()
+    assert checked.valid.tolist() == [True, False]
+    assert all(getattr(checked, n).isfinite().all() for n in Sensation.__dataclass_fields__)
+    after = column.sense(memory, bad[None])
+    assert after.kind[..., -1].tolist() == [[LOST]]
+    ballot = guesses(pose, 50)
+    assert torch.equal(column.vote(after, ballot).log_evidence, column.vote(memory, ballot).log_evidence)
+
+
+def test_a_memory_keeps_the_newest_and_follows_a_moving_object(atlas):
+    pose, motion = pose_of(4), pose_of(5)
+    column = EvidenceColumn(atlas, SURFACE, remember=5)
+    reading = sensed(egg, pose, 8, 4)
+    memory = remembered(column, reading)
+    assert len(memory) == 5 and memory.steps == 8
+    torch.testing.assert_close(memory.numbers[0, 0, :, 6:9], reading.location[-5:])
+    torch.testing.assert_close(memory.pivot()[0], reading.location[-5:].mean(0))
+    followed = column.sense(memory, reading[None, :1], Movement(motion))
+    torch.testing.assert_close(followed.numbers[0, 0, :-1, 6:9], motion.apply(reading.location[-4:]))
+    assert torch.equal(followed.numbers[0, 0, -1], remembered(column, reading[:1]).numbers[0, 0, 0])
+    assert Memory.empty(2, 3, SURFACE).pivot().tolist() == [[0.0] * 3] * 2
+
+
+# ---- look-up and selection
+
+
+def test_look_up_finds_a_near_node_of_that_facing(atlas):
+    for o, shape in enumerate(SHAPES):
+        s = shape(500, 11)
+        obj = torch.full((500,), o)
+        node = atlas.nearest_node(obj, s.point, s.normal)
+        assert (node >= 0).all()
+        assert (atlas.owner[node] == o).all()
+        gap = (atlas.rows[node, :3] - s.point).norm(dim=1)
+        own = (atlas.owner == o).nonzero()[:, 0]
+        alike = atlas.rows[own, 3:6] @ s.normal.T > 0.25
+        best = torch.cdist(s.point, atlas.rows[own, :3]).masked_fill(~alike.T, torch.inf).amin(1)
+        assert (gap - best).max() < SPACING * math.sqrt(3)
+        assert (gap - best).median() < 0.2 * SPACING
+        outside = normalize(s.point, dim=1)
+        assert (atlas.nearest_node(obj, 0.07 * outside, s.normal) == NOTHING).all()
+
+
+def test_an_atlas_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="learn before recognising"):
+        Atlas.pack({}, SURFACE)
+    with pytest.raises(ValueError, match="nothing learnt of cup"):
+        Atlas.pack({"cup": ObjectMap.empty(SPACING)}, SURFACE)
+
+
+def test_pruning_keeps_the_strongest_and_spares_rivals():
+    count = 40
+    obj = torch.tensor([0] * 36 + [1] * 4)
+    location = 0.1 * torch.arange(count)[:, None].expand(count, 3)
+    evidence = torch.arange(count, 0, -1.0)
+    eye, one = torch.eye(3).expand(count, 3, 3), torch.ones(count)
+    some = Hypotheses(*(x[None] for x in (obj, eye, location, evidence, one, one)), pivot=torch.zeros(1, 3))
+    assert prune(some, 10).log_evidence[0].tolist() == list(range(40, 30, -1))
+    fair = prune(some, 10, objects=2)
+    assert len(fair) == 10 and set(fair.obj[0].tolist()) == {0, 1}
+    assert float(fair.log_evidence[0, 0]) == 40
+    assert (fair.log_evidence[0].diff() < 0).all()
+
+
+# ---- regions
+
+
+def region(atlas, columns=1, schema=SURFACE, lateral="all-to-all", **settings):
+    column = EvidenceColumn(atlas, schema, columns)
+    return Region((column,), Lateral.over(topology(lateral, columns)), NAMES, **settings)
+
+
+def after(region, shape, pose, steps, columns, schema=SURFACE, seed=0):
+    """The belief after sensations of an object."""
+    reading = sensed(shape, pose, steps * columns, seed, schema)
+    belief = region.begin()
+    for i in range(steps):
+        belief = region.step(belief, reading[None, i * columns : (i + 1) * columns])
+    return belief
+
+
+@pytest.mark.parametrize("columns, steps", [(1, 8), (4, 3)])
+@pytest.mark.parametrize("features", SCHEMAS)
+@pytest.mark.parametrize("known", range(len(SHAPES)), ids=NAMES)
+def test_a_region_names_the_object_and_finds_its_pose(atlases, features, known, columns, steps):
+    schema, pose = SCHEMAS[features], pose_of(20 + known)
+    belief = after(region(atlases[features], columns, schema), SHAPES[known], pose, steps, columns, schema)
+    agreed = belief.consensus
+    assert agreed is not None
+    assert int(agreed.object_index) == known
+    assert float(agreed.log_odds) > 0
+    assert (agreed.pose.location[0] - pose.location).norm() < 0.01
+    if known == NAMES.index("egg"):  # its half-turns about its axes look alike but for the colour
+        assert rotation_angle(agreed.pose.rotation[0], pose.rotation) < 0.3
+    assert belief.steps == steps
+    assert agreed.column_log_posterior.shape == (1, columns, len(NAMES) + 1)
+
+
+def test_groups_think_as_if_they_were_alone(atlas):
+    """One group senses the egg, the other the ring, so that they keep different numbers of poses."""
+    both, reading = region(atlas, keep=32), [sensed(s, pose_of(30), 6, 0) for s in SHAPES]
+    belief, alone = both.begin(groups=2), [both.begin(), both.begin()]
+    for i in range(6):
+        now = [r[None, i : i + 1] for r in reading]
+        belief = both.step(belief, joined(*now))
+        alone = [both.step(b, n) for b, n in zip(alone, now, strict=True)]
+    together = belief.consensus
+    assert together is not None
+    assert together.object_index.tolist() == [0, 1]
+    for g, one in enumerate(alone):
+        assert one.consensus is not None
+        assert float((together.log_odds[g] - one.consensus.log_odds[0]).abs()) < 0.5 + 0.02 * float(
+            together.log_odds[g]
+        )
+        assert (together.pose.location[g] - one.consensus.pose.location[0]).norm() < 0.002
+
+
+def test_nothing_valid_sensed_is_nothing_known(atlas):
+    blind = region(atlas)
+    reading = sensed(egg, pose_of(0), 1, 0)
+    belief = blind.step(blind.begin(), replace(reading, location=reading.location * math.nan)[None])
+    agreed = belief.consensus
+    assert agreed is not None
+    assert agreed.object_index.tolist() == [-1]
+    assert agreed.log_posterior.exp().sum().item() == pytest.approx(1.0)
+
+
+def test_a_region_refuses_an_eye_of_another_size(atlas):
+    with pytest.raises(ValueError, match="4 columns but the sensation 3"):
+        region(atlas, 4).step(region(atlas, 4).begin(), sensed(egg, pose_of(0), 3, 0)[None])
