@@ -15,10 +15,8 @@ import llvmlite.binding
 import numpy as np
 from numba import njit, types
 
-ORIGIN, NEAR, DIRECTION, TIME, FAR, MASK, NUMBER, FLAGS, TRIANGLE, GEOMETRY, INSTANCE, FILLED = (
-    *(0, 3, 4, 7, 8, 9, 10, 11),
-    *(17, 18, 19, 24),
-)
+ORIGIN, NEAR, DIRECTION, TIME, FAR, MASK = 0, 3, 4, 7, 8, 9
+NUMBER, FLAGS, TRIANGLE, GEOMETRY, INSTANCE, FILLED = 10, 11, 17, 18, 19, 24
 ROWS = 25
 WIDTHS = {16: 34, 8: 33, 4: 32}
 """Rays in a packet, and the number of the device property that tells whether the processor takes it whole."""
@@ -53,8 +51,9 @@ class Triangles:
     """
 
     def __init__(self, corners: np.ndarray):
-        library, device = _open()
-        self.width = next((w for w, known in WIDTHS.items() if library.rtcGetDeviceProperty(device, known)), 4)
+        library, device = _open(_binding())
+        whole = (width for width, known in WIDTHS.items() if library.rtcGetDeviceProperty(device, known))
+        self.width = next(whole, 4)
         self.handle: int = library.rtcNewScene(device)
         weakref.finalize(self, library.rtcReleaseScene, self.handle)
         library.rtcSetSceneFlags(self.handle, _ROBUST)
@@ -71,6 +70,9 @@ class Triangles:
         library.rtcCommitScene(self.handle)
         if error := library.rtcGetDeviceError(device):
             raise RuntimeError(f"Embree could not build a scene of {len(corners)} triangles: error {error}")
+
+    def __reduce__(self):
+        raise TypeError("a scene of Embree can be neither copied nor pickled: make a new one")
 
     def packet(self) -> np.ndarray:
         """An empty packet, (ROWS, width) int32, aligned as Embree wants it."""
@@ -90,17 +92,20 @@ def _aligned(count: int) -> np.ndarray:
     return room[start : start + count]
 
 
-@lru_cache(maxsize=1)
-def _open() -> tuple[ctypes.CDLL, int]:
-    """The library and a device; its packet functions are made known to numba."""
+def _binding() -> Path:
     try:
-        from embreex import rtcore_scene
+        import embreex.rtcore_scene as binding
     except ImportError as error:
         raise ImportError("ray casting needs Embree: pip install embreex (x86-64 machines)") from error
-    binding = Path(rtcore_scene.__file__)
+    return Path(binding.__file__ or "")
+
+
+@lru_cache(maxsize=1)
+def _open(binding: Path) -> tuple[ctypes.CDLL, int]:
+    """The library and a device; its packet functions are made known to numba."""
     for path in (binding, *binding.parents[1].glob("embreex.libs/*embree4*")):
         library = ctypes.CDLL(str(path))  # a library also finds the names of those it was linked with
-        if hasattr(library, "rtcIntersect16"):
+        if hasattr(library, "rtcForwardIntersect16"):  # which older versions don't have
             break
     else:
         raise ImportError("embreex brings no Embree 4: pip install --upgrade embreex")

@@ -1,5 +1,6 @@
 """Rays meet what geometry says they meet, wherever the object is and whatever else is in the scene."""
 
+import pickle
 import sys
 
 import numpy as np
@@ -88,20 +89,34 @@ def test_moving_object_and_sensor_together_changes_nothing():
     np.testing.assert_allclose(after.depth, before.depth, atol=1e-6)
 
 
-def test_batch_equals_singles_and_itself(monkeypatch):
+def test_batch_equals_singles_and_itself():
     retina = Retina([SPHERE, BOX], 5, FIELD)
     index, poses = np.arange(12) % 2, scene(12)
     batch = retina.sense_images(index, *poses)
     again = retina.sense_images(index, *poses)
-    monkeypatch.setattr("cortical.envs.retina.CHUNK", 100)
-    pieces = retina.sense_images(index, *poses)
     for name in ("depth", "rgb", "on_object"):
         expected = getattr(batch, name)
         np.testing.assert_array_equal(getattr(again, name), expected)
-        np.testing.assert_array_equal(getattr(pieces, name), expected)
         for k in range(12):
             single = retina.sense_images(index[k : k + 1], *(pose[k : k + 1] for pose in poses))
             np.testing.assert_array_equal(getattr(single, name)[0], expected[k])
+
+
+@pytest.mark.parametrize("width", [4, 8, 16])
+@pytest.mark.parametrize("pixels", [1, 5, 16])
+def test_packets_of_any_width_see_what_single_rays_see(width, pixels, monkeypatch):
+    retina = Retina([SPHERE, BOX], pixels, FIELD)
+    monkeypatch.setattr(retina._scene, "width", width)
+    index, poses = np.arange(10) % 2, scene(10)
+    images = retina.sense_images(index, *poses)
+    objects, turns, eyes, gazes = poses
+    origins = np.einsum("bji,bj->bi", turns, eyes - objects)
+    rays = np.einsum("bji,bjk,nmk->bnmi", turns, gazes, ray_directions(pixels, FIELD)).reshape(10, -1, 3)
+    for k in range(10):
+        for p in range(pixels**2):
+            depth, face = retina.cast(index[k : k + 1], origins[k : k + 1], rays[k, p : p + 1])
+            assert images.on_object[k].flat[p] == (face[0] >= 0)
+            assert images.depth[k].flat[p] == pytest.approx(depth[0] if face[0] >= 0 else 0, abs=1e-6)
 
 
 def test_table_hides_what_lies_behind():
@@ -168,6 +183,11 @@ def test_bad_input_is_told():
         Retina([], 3, FIELD)
     with pytest.raises(ValueError, match="pixels"):
         Retina([BOX], 0, FIELD)
+
+
+def test_copies_are_refused():
+    with pytest.raises(TypeError, match="make a new one"):
+        pickle.dumps(Retina([BOX], 3, FIELD))
 
 
 def test_missing_embree_is_told(monkeypatch):
