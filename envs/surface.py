@@ -1,15 +1,8 @@
 """From the depth image of a patch to the features of the surface that its gaze meets.
 
-In the tangent frame of the gaze point, z along the normal, the surface is fitted as the quadric
-
-    z = a + b x + c y + s (d x^2 + e x y + f y^2),   s = (x^2 + y^2 + z^2) / (x^2 + y^2),
-
-by least squares with the weights (1 - r^2 / (16 sigma^2))^8 of the distance r in space: nearly the
-Gaussian exp(-r^2 / (2 sigma^2)), but they end. sigma is metric, so that curvature does not depend on
-how far away or how slanted the surface is seen, unless pixels are further apart than sigma. The factor
-s makes a ball an exact solution: without it the curvature of a ball of radius R is off by about 3
-(sigma / R)^2. Points behind a jump in depth are left out. Normal and principal curvatures follow from
-the fundamental forms (M. do Carmo, Differential Geometry of Curves and Surfaces, section 3-3).
+A quadric is fitted to the points of the pixels (`quadric`). Its scale, sigma, is metric, so that curvature
+does not depend on how far away or how slanted the surface is seen, unless pixels are further apart than
+sigma. Only points take part that pixels without a jump in depth join to the gaze.
 """
 
 from functools import lru_cache
@@ -17,15 +10,14 @@ from functools import lru_cache
 import numpy as np
 from numba import njit
 
+from .quadric import face_sensor, fit_surface
 from .record import Images, Record, ray_directions
 from .retina import Retina
 
-MAX_CURVATURE = 1000.0
-"""Curvatures are clipped to this, 1/m: no patch resolves a radius below 1 mm."""
-REACH = 16.0
-"""Squared distance, in units of sigma, at which the weights of the fit end; half of it is their exponent."""
 RESIDUAL = 0.0005
 """Metres of rms residual at which confidence falls to 1/e."""
+PAD = 3
+"""Pixels without depth around an image, one before and two behind, so that each pixel has neighbours."""
 
 
 def fit(
@@ -121,28 +113,31 @@ def _rays(pixels: int, field_of_view: float) -> np.ndarray:
 @njit(cache=True, nogil=True)
 def _fit(depth, rgb, on_object, rays, step, position, rotation, footprint, depth_noise, single, flags, patch):
     n = depth.shape[1]
-    middle = (n // 2) * n + n // 2
-    reach = np.empty(n * n)
-    points = np.empty((n * n, 3))
-    across, down, mask = np.empty(n * n, np.bool_), np.empty(n * n, np.bool_), np.empty(n * n, np.bool_)
-    local = np.empty((4, 3))  # location, normal, first and second direction in the sensor's frame
-    design, normals = np.empty((n * n, 7)), np.empty((7, 7))
+    edge = n + PAD
+    middle = (n // 2 + 1) * edge + n // 2 + 1
+    reach = np.full(edge * edge, np.nan)
+    across, down = np.zeros(edge * edge, np.bool_), np.zeros(edge * edge, np.bool_)
+    members, met = np.empty(n * n, np.int64), np.empty(edge * edge, np.bool_)
+    cloud, frame = np.empty((3, n * n)), np.empty((4, 3))
     for k in range(depth.shape[0]):
         out = single[k]
-        _unproject(depth[k], rgb[k], on_object[k], rays, reach, points, patch[k])
+        _unproject(depth[k], rgb[k], on_object[k], rays, reach, patch[k])
         gaze = np.float64(depth[k, n // 2, n // 2])
         flags[k, 0] = reach[middle] > 0.0
         flags[k, 1] = np.isfinite(gaze)
-        _face_sensor(local, gaze)
+        face_sensor(frame, gaze)
         if flags[k, 0]:
-            _links(reach, n, 1, step, depth_noise, across)
-            _links(reach, n, n, step, depth_noise, down)
-            _connect(n, across, down, mask)
+            _links(reach, 1, step, depth_noise, across)
+            _links(reach, edge, step, depth_noise, down)
+            count = _joined(edge, middle, across, down, met, members)
+            _gather(members, count, reach, rays, cloud)
             sigma = max(footprint, step * gaze)
-            flags[k, 1] = _surface(
-                points, mask, patch[k], middle, sigma, depth_noise, design, normals, local, out
-            )
-        _to_world(local, position[k], rotation[k], gaze > 0.0 and np.isfinite(gaze), out)
+            residual, sigma, unknowns = fit_surface(cloud, count, sigma, depth_noise, frame, out[12:14])
+            flags[k, 1] = unknowns > 0
+            if unknowns > 0:
+                out[20] = (1.0 if unknowns == 6 else 0.5) * np.exp(-residual / RESIDUAL)
+            _colour(cloud, members, count, rgb[k], frame, sigma, out)
+        _to_world(frame, position[k], rotation[k], gaze > 0.0 and np.isfinite(gaze), out)
         _hsv(out)
         for c in range(21):
             if not np.isfinite(out[c]):
@@ -152,272 +147,97 @@ def _fit(depth, rgb, on_object, rays, step, position, rotation, footprint, depth
 
 
 @njit(cache=True, nogil=True)
-def _unproject(depth, rgb, on_object, rays, reach, points, patch):
-    """Points of the pixels on the object; `reach` is their depth, NaN elsewhere."""
+def _unproject(depth, rgb, on_object, rays, reach, patch):
+    """Fill in the patch of the record; `reach` is the depth of the pixels on the object, NaN elsewhere."""
     n = depth.shape[0]
     for i in range(n):
         for j in range(n):
-            p = i * n + j
-            reach[p] = depth[i, j] if on_object[i, j] and 0.0 < depth[i, j] < np.inf else np.nan
+            p = (i + 1) * (n + PAD) + j + 1
+            there = np.float64(depth[i, j])
+            reach[p] = there if on_object[i, j] and 0.0 < there < np.inf else np.nan
             if reach[p] > 0.0:
                 for c in range(3):
-                    points[p, c] = reach[p] * rays[i, j, c]
                     patch[i, j, c] = rgb[i, j, c]
-                    patch[i, j, 3 + c] = points[p, c]
+                    patch[i, j, 3 + c] = there * rays[i, j, c]
 
 
 @njit(cache=True, nogil=True)
-def _links(reach, n, stride, step, depth_noise, linked):
+def _links(reach, stride, step, depth_noise, linked):
     """Tell for every pixel whether the surface goes on to the pixel `stride` further along its line.
 
     A step between neighbours is a jump where it exceeds what a surface slanted by 63 degrees gives, by more
     than twice the smaller of the steps before and after it (a slanted surface has many large ones).
     """
-    lines = n if stride == 1 else 1
-    for line in range(n):
-        first = line * lines
-        for k in range(n - 1):
-            p = first + k * stride
-            here, there = reach[p], reach[p + stride]
-            around = np.inf
-            if k > 0 and abs(here - reach[p - stride]) < around:
-                around = abs(here - reach[p - stride])
-            if k < n - 2 and abs(reach[p + 2 * stride] - there) < around:
-                around = abs(reach[p + 2 * stride] - there)
-            slack = 2.0 * around if around < np.inf else 0.0
-            linked[p] = abs(here - there) <= 2.0 * step * min(here, there) + slack + 4.0 * depth_noise
+    for p in range(stride, reach.size - 2 * stride):
+        here, there = reach[p], reach[p + stride]
+        before, after = abs(here - reach[p - stride]), abs(reach[p + 2 * stride] - there)
+        around = before if before < np.inf else 0.0
+        if after < around or not before < np.inf:
+            around = after if after < np.inf else 0.0
+        limit = 2.0 * step * min(here, there) + 2.0 * around + 4.0 * depth_noise
+        linked[p] = abs(here - there) <= limit
 
 
 @njit(cache=True, nogil=True)
-def _connect(n, across, down, mask):
-    """Mark the pixels that links join to the middle one, by sweeps to and fro."""
-    mask[:] = False
-    mask[(n // 2) * n + n // 2] = True
-    found = True
-    while found:
-        found = False
-        for p in range(n * n):
-            if not mask[p] and (
-                (p % n > 0 and mask[p - 1] and across[p - 1]) or (p >= n and mask[p - n] and down[p - n])
-            ):
-                mask[p] = found = True
-        for p in range(n * n - 1, -1, -1):
-            if not mask[p] and (
-                (p % n < n - 1 and mask[p + 1] and across[p]) or (p < n * n - n and mask[p + n] and down[p])
-            ):
-                mask[p] = found = True
-
-
-@njit(cache=True, nogil=True)
-def _surface(points, mask, patch, middle, sigma, depth_noise, design, normals, local, out):
-    """Fit the masked points around the gaze; fill `local` and the curvature, colour and confidence of `out`.
-
-    False where the points don't determine even a plane.
-    """
-    reach = points[middle, 2]
-    solution = np.zeros(6)
-    sure = 1.0
-    found = _quadric(points, mask, reach, sigma, depth_noise, design, normals, solution, local, out)
-    if not found:
-        sigma *= 2.0
-        found = _quadric(points, mask, reach, sigma, depth_noise, design, normals, solution, local, out)
-    if not found:
-        sure = 0.5
-        _face_sensor(local, reach)
-        found = _plane(points, mask, sigma, design, normals, solution, local)
-    if found:
-        residual = sigma * np.sqrt(max(normals[6, 6], 0.0)) / normals[0, 0]
-        out[20] = sure * np.exp(-residual / RESIDUAL)
-    else:
-        _face_sensor(local, reach)
-    _colour(points, mask, patch, local, sigma, out)
-    return found
-
-
-@njit(cache=True, nogil=True)
-def _face_sensor(local, reach):
-    local[:] = 0.0
-    local[0, 2], local[1, 2], local[2, 0], local[3, 1] = reach, -1.0, 1.0, -1.0
-
-
-@njit(cache=True, nogil=True)
-def _quadric(points, mask, reach, sigma, depth_noise, design, normals, solution, local, out):
-    """Fit a plane, then twice a quadric, each in the tangent frame that the last fit gave."""
-    _face_sensor(local, reach)
-    if not _plane(points, mask, sigma, design, normals, solution, local):
-        return False
-    for turn in range(2):
-        if _moments(points, mask, local, sigma, 6, design, normals) < 6 or not _solve(normals, 6, solution):
-            return False
-        if depth_noise > 0.0:
-            moved = local[0, 2] + sigma * _along_gaze(local, solution)
-            local[0, 2] = min(max(moved, reach - 3.0 * depth_noise), reach + 3.0 * depth_noise)
-        if turn == 1:
-            _curvatures(solution, sigma, local, out)
-        else:
-            _tilt(solution, local)
-    return True
-
-
-@njit(cache=True, nogil=True)
-def _plane(points, mask, sigma, design, normals, solution, local):
-    if _moments(points, mask, local, sigma, 3, design, normals) < 3 or not _solve(normals, 3, solution):
-        return False
-    _tilt(solution, local)
-    return True
-
-
-@njit(cache=True, nogil=True)
-def _moments(points, mask, local, sigma, size, design, normals):
-    """Normal equations of the weighted fit with `size` unknowns, lengths in units of sigma.
-
-    Returns how many points took part.
-    """
-    count = 0
-    for p in range(mask.size):
-        if not mask[p]:
-            continue
-        x, y, z = _in_frame(points, p, local, sigma)
-        flat = x * x + y * y
-        weight = 1.0 - (flat + z * z) / REACH
-        if weight <= 0.0:
-            continue
-        row = design[count]
-        count += 1
-        weight = weight * weight
-        weight = weight * weight
-        s = weight * (flat + z * z) / flat if flat > 0.0 else weight
-        row[0], row[1], row[2], row[6] = weight, weight * x, weight * y, weight * z
-        row[3], row[4], row[5] = s * x * x, s * x * y, s * y * y
-    for i in range(7):
-        for j in range(i, 7):
-            if (i < size or i == 6) and (j < size or j == 6):
-                total = 0.0
-                for p in range(count):
-                    total += design[p, i] * design[p, j]
-                normals[i, j] = total
+def _joined(edge, middle, across, down, met, members):
+    """Put the pixels that links join to the middle one into `members`, it first; returns how many."""
+    met[:] = False
+    met[middle] = True
+    members[0], count, done = middle, 1, 0
+    while done < count:
+        p = members[done]
+        done += 1
+        for q, linked in (
+            (p + 1, across[p]),
+            (p - 1, across[p - 1]),
+            (p + edge, down[p]),
+            (p - edge, down[p - edge]),
+        ):
+            if linked and not met[q]:
+                met[q] = True
+                members[count] = q
+                count += 1
     return count
 
 
 @njit(cache=True, nogil=True)
-def _in_frame(points, p, local, sigma):
-    """Point p from the gaze point, along first direction, second direction and normal, in units of sigma."""
-    ax = (points[p, 0] - local[0, 0]) / sigma
-    ay = (points[p, 1] - local[0, 1]) / sigma
-    az = (points[p, 2] - local[0, 2]) / sigma
-    return (
-        ax * local[2, 0] + ay * local[2, 1] + az * local[2, 2],
-        ax * local[3, 0] + ay * local[3, 1] + az * local[3, 2],
-        ax * local[1, 0] + ay * local[1, 1] + az * local[1, 2],
-    )
+def _gather(members, count, reach, rays, cloud):
+    """Points of the members in the frame of the sensor; `members` become numbers of pixels."""
+    n = rays.shape[0]
+    for k in range(count):
+        p = members[k]
+        i, j = p // (n + PAD) - 1, p % (n + PAD) - 1
+        members[k] = i * n + j
+        for c in range(3):
+            cloud[c, k] = reach[p] * rays[i, j, c]
 
 
 @njit(cache=True, nogil=True)
-def _solve(normals, size, solution):
-    """Solve the first `size` normal equations by Cholesky's method; False where they are singular.
-
-    Leaves the factor in place, and the weighted sum of squared residuals in normals[6, 6].
-    """
-    for i in range(size):
-        floor = 1e-6 * normals[i, i]
-        for k in range(i):
-            normals[i, i] -= normals[k, i] * normals[k, i]
-        if not normals[i, i] > max(floor, 1e-200):
-            return False
-        normals[i, i] = np.sqrt(normals[i, i])
-        for j in range(i + 1, 7):
-            for k in range(i):
-                normals[i, j] -= normals[k, i] * normals[k, j]
-            normals[i, j] /= normals[i, i]
-        normals[6, 6] -= normals[i, 6] * normals[i, 6]
-    solution[:] = 0.0
-    for i in range(size - 1, -1, -1):
-        rest = normals[i, 6]
-        for j in range(i + 1, size):
-            rest -= normals[i, j] * solution[j]
-        solution[i] = rest / normals[i, i]
-    return True
-
-
-@njit(cache=True, nogil=True)
-def _along_gaze(local, solution):
-    """How far along the gaze (the sensor's z) the fitted surface lies, in units of sigma."""
-    gx, gy, gz = local[2, 2], local[3, 2], local[1, 2]
-    a, b, c, d, e, f = solution
-    t = 0.0
-    for _ in range(3):
-        x, y = t * gx, t * gy
-        miss = a + b * x + c * y + d * x * x + e * x * y + f * y * y - t * gz
-        slope = (b + 2.0 * d * x + e * y) * gx + (c + e * x + 2.0 * f * y) * gy - gz
-        if not slope > 0.05:
-            return 0.0
-        t -= miss / slope
-    return t
-
-
-@njit(cache=True, nogil=True)
-def _tilt(solution, local):
-    """Turn the tangent frame with the slope (b, c) of the fit, unless the normal would face away."""
-    b, c = solution[1], solution[2]
-    long, wide = np.sqrt(1.0 + b * b + c * c), np.sqrt(1.0 + b * b)
-    if not (local[1, 2] - b * local[2, 2] - c * local[3, 2]) / long < -1e-3:
-        return
-    for i in range(3):
-        first, second, normal = local[2, i], local[3, i], local[1, i]
-        local[1, i] = (normal - b * first - c * second) / long
-        local[2, i] = (first + b * normal) / wide
-        local[3, i] = (c * normal - b * c * first + wide * wide * second) / (wide * long)
-
-
-@njit(cache=True, nogil=True)
-def _curvatures(solution, sigma, local, out):
-    """Principal curvatures and directions of the fitted quadric at the gaze point."""
-    _, b, c, d, e, f = solution
-    w = np.sqrt(1.0 + b * b + c * c)
-    ee, ff = 1.0 + b * b, b * c  # E and F of the first fundamental form
-    ll, mm, nn = 2.0 * d / (sigma * w), e / (sigma * w), 2.0 * f / (sigma * w)  # L, M, N of the second
-    s11 = -ll / ee
-    s12 = (ff * ll - ee * mm) / (ee * w)
-    s22 = -(ff * ff * ll - 2.0 * ff * ee * mm + ee * ee * nn) / (ee * w * w)
-    _tilt(solution, local)
-    mean, spread = 0.5 * (s11 + s22), np.hypot(0.5 * (s11 - s22), s12)
-    out[12] = min(max(mean + spread, -MAX_CURVATURE), MAX_CURVATURE)
-    out[13] = min(max(mean - spread, -MAX_CURVATURE), MAX_CURVATURE)
-    angle = 0.5 * np.arctan2(2.0 * s12, s11 - s22)
-    cosine, sine = np.cos(angle), np.sin(angle)
-    for i in range(3):
-        first, second = local[2, i], local[3, i]
-        local[2, i] = cosine * first + sine * second
-        local[3, i] = cosine * second - sine * first
-
-
-@njit(cache=True, nogil=True)
-def _colour(points, mask, patch, local, sigma, out):
+def _colour(cloud, members, count, rgb, frame, sigma, out):
     """Mean colour around the gaze point, weighted by a Gaussian of half of sigma."""
     total = 0.0
-    colours = patch.reshape(mask.size, 6)
-    for p in range(mask.size):
-        if mask[p]:
-            x, y, z = _in_frame(points, p, local, sigma)
-            distance = x * x + y * y + z * z
-            if distance < 3.0:
-                weight = np.exp(-2.0 * distance)
-                total += weight
-                for i in range(3):
-                    out[14 + i] += weight * colours[p, i]
-    for i in range(3):
-        out[14 + i] = min(max(out[14 + i] / total, 0.0), 1.0) if total > 0.0 else 0.0
+    colours = rgb.reshape(-1, 3)
+    for k in range(count):
+        x, y, z = cloud[0, k] - frame[0, 0], cloud[1, k] - frame[0, 1], cloud[2, k] - frame[0, 2]
+        distance = (x * x + y * y + z * z) / (sigma * sigma)
+        if distance < 3.0:
+            weight = np.exp(-2.0 * distance)
+            total += weight
+            for c in range(3):
+                out[14 + c] += weight * colours[members[k], c]
+    for c in range(3):
+        out[14 + c] = min(max(out[14 + c] / total, 0.0), 1.0) if total > 0.0 else 0.0
 
 
 @njit(cache=True, nogil=True)
-def _to_world(local, position, rotation, located, out):
+def _to_world(frame, position, rotation, located, out):
     for i in range(3):
         out[i] = position[i] if located else 0.0
         for k in range(3):
             if located:
-                out[i] += rotation[i, k] * local[0, k]
+                out[i] += rotation[i, k] * frame[0, k]
             for row in range(1, 4):
-                out[3 * row + i] += rotation[i, k] * local[row, k]
+                out[3 * row + i] += rotation[i, k] * frame[row, k]
 
 
 @njit(cache=True, nogil=True)
