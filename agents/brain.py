@@ -25,9 +25,10 @@ def build_region(experiment: Experiment, maps: dict[str, ObjectMap]) -> Region:
     schema = feature_schema(column.features, eye.noise)
     kinds = _kinds(eye.columns, schema, experiment, maps)
     graph = topology(experiment.lateral.topology, eye.columns, experiment.seed)
-    return Region(
-        kinds, Lateral.over(graph, experiment.lateral.rounds), tuple(maps), column.first_cap, column.keep
-    )
+    # neighbours see nearly the same: their evidence adds up, but less than independent evidence would
+    trust = column.trust / (1 + column.correlation * (eye.columns - 1))
+    lateral = Lateral.over(graph, experiment.lateral.rounds)
+    return Region(kinds, lateral, tuple(maps), column.first_cap, column.keep, trust)
 
 
 def _kinds(

@@ -22,15 +22,18 @@ from torch import Tensor
 
 from .messages import Consensus, Pose, Vote
 
+TOPOLOGIES = ("all-to-all", "ring", "grid", "small-world", "random", "none")
 AGREED = 0.02  # largest deviation of W^rounds from the mean that counts as agreement, relative to 1 / columns
 
 
 def topology(name: str, columns: int, seed: int = 0) -> nx.Graph:
     """A graph with one node a column: all-to-all, ring, grid (nearly square), small-world (Watts-Strogatz, 4
     neighbours, p = 0.1), random (connected Erdos-Renyi) or none. Raises ValueError for another name."""
+    if name not in TOPOLOGIES:
+        raise ValueError(f"no topology {name!r}: choose {', '.join(TOPOLOGIES)}")
     if columns == 1 or name == "none":
         return nx.empty_graph(columns)
-    if name == "all-to-all":
+    if name == "all-to-all" or columns <= 3:
         return nx.complete_graph(columns)
     if name == "ring":
         return nx.cycle_graph(columns)
@@ -38,9 +41,7 @@ def topology(name: str, columns: int, seed: int = 0) -> nx.Graph:
         return _grid(columns)
     if name == "small-world":
         return nx.connected_watts_strogatz_graph(columns, min(4, columns - 1), 0.1, seed=seed)
-    if name == "random":
-        return _connected_random(columns, seed)
-    raise ValueError(f"no topology {name!r}: choose all-to-all, ring, grid, small-world, random or none")
+    return _connected_random(columns, seed)
 
 
 def _grid(columns: int) -> nx.Graph:
@@ -121,14 +122,15 @@ def pool(vote: Vote) -> Vote:
     return Vote(vote.log_evidence.sum(1), vote.slope.sum(1), vote.information.sum(1))
 
 
-def log_posterior(evidence: Tensor, obj: Tensor, objects: int) -> Tensor:
+def log_posterior(evidence: Tensor, obj: Tensor, objects: int, trust: float = 1.0) -> Tensor:
     """Posterior over objects and 'none', nats: from hypotheses' evidence (..., b) and objects (..., b) to
-    (..., objects + 1). Every object and 'none' are equally probable at first."""
-    peak = evidence.amax(-1, keepdim=True).clamp(min=0.0)
-    mass = torch.zeros(*evidence.shape[:-1], objects + 1, dtype=torch.float64, device=evidence.device)
+    (..., objects + 1). Every object and 'none' are equally probable at first; of an object's evidence, summed over
+    its poses, the share `trust` counts."""
+    peak = evidence.amax(-1, keepdim=True).clamp(min=-1e9)
+    mass = torch.zeros(*evidence.shape[:-1], objects, dtype=torch.float64, device=evidence.device)
     mass.scatter_add_(-1, obj, (evidence - peak).double().exp())
-    mass[..., -1] = (-peak[..., 0]).double().exp()
-    return (mass / mass.sum(-1, keepdim=True)).log().clamp(min=-700.0)
+    of_object = trust * (mass.log() + peak)
+    return torch.cat([of_object, torch.zeros_like(of_object[..., :1])], -1).log_softmax(-1).clamp(min=-700.0)
 
 
 def log_odds(posterior: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,12 +140,14 @@ def log_odds(posterior: Tensor) -> tuple[Tensor, Tensor]:
     return best, posterior.amax(-1) - others
 
 
-def consensus(total: Tensor, per_column: Tensor, obj: Tensor, pose: Pose, objects: int) -> Consensus:
+def consensus(
+    total: Tensor, per_column: Tensor, obj: Tensor, pose: Pose, objects: int, trust: float = 1.0
+) -> Consensus:
     """What a group believes: from the ballot's summed evidence (g, b), each column's view of it (g, m, b), the
     hypotheses' objects (g, b) and poses (g, b, ...)."""
-    posterior = log_posterior(total, obj, objects)
+    posterior = log_posterior(total, obj, objects, trust)
     best, odds = log_odds(posterior)
-    views = log_posterior(per_column, obj[:, None].expand(per_column.shape), objects)
+    views = log_posterior(per_column, obj[:, None].expand(per_column.shape), objects, trust)
     favoured = torch.where((obj == best[:, None]) | (best[:, None] == objects), total, -torch.inf)
     row = favoured.argmax(1)
     at = torch.arange(len(row), device=row.device)

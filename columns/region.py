@@ -12,7 +12,7 @@ import torch
 
 from .column import Column
 from .evidence import refine
-from .evidence.hypotheses import Hypotheses, join, move, nothing, prune
+from .evidence.hypotheses import Hypotheses, join, move, nothing, prune, strongest, without_repeats
 from .lateral import Lateral, consensus, pool
 from .messages import Consensus, Movement, Pose, Sensation, Vote
 
@@ -46,13 +46,16 @@ class Region:
     lateral : who exchanges votes with whom
     objects : names, in the order of their indices
     first_cap, keep : hypotheses kept after the first sensation and in the long run
+    trust : share of the evidence that counts when beliefs are formed; below 1 since the errors of maps, and readings
+        that lie close together, are not independent
     """
 
     kinds: tuple[Column, ...]
     lateral: Lateral
     objects: tuple[str, ...]
-    first_cap: int = 20_000
+    first_cap: int = 4_000
     keep: int = 256
+    trust: float = 1.0
 
     def begin(self, groups: int = 1) -> Belief:
         """The belief before anything was sensed."""
@@ -107,7 +110,7 @@ class Region:
 
     def _widen(self, belief: Belief, ballot: Hypotheses) -> Hypotheses:
         """Poses that the sensations suggest, weighed by everything remembered, put on the ballot too."""
-        limit = self.first_cap if belief.steps == 1 else self.first_cap // 10
+        limit = self.first_cap if belief.steps == 1 else self.first_cap // 4
         for kind, memory in zip(self.kinds, belief.memories, strict=True):
             seeds = kind.nominate(memory, limit)
             if len(seeds):
@@ -139,10 +142,12 @@ class Region:
         ballot = refine.with_evidence(ballot, total.log_evidence, total.information)
         occam = (ballot.log_evidence - total.log_evidence)[:, None]
         views = self.lateral.exchange(votes.log_evidence) + occam
-        agreed = self._agree(ballot, views, objects)
         best = ballot.log_evidence.argmax(1, keepdim=True)
         fit = total.log_evidence.gather(1, best)[:, 0] / self._readings(belief).clamp(min=1)
-        ballot = prune(ballot, self._cap(belief.steps + 1), distinct=True, objects=objects)
+        ballot = without_repeats(ballot)
+        order = strongest(ballot, self._cap(belief.steps + 1), objects=objects)
+        ballot = ballot.take(order)
+        agreed = self._agree(ballot, views.gather(2, order[:, None].expand(-1, views.shape[1], -1)), objects)
         return replace(belief, ballot=ballot, consensus=agreed, fit=fit)
 
     def _readings(self, belief: Belief) -> torch.Tensor:
@@ -152,19 +157,18 @@ class Region:
         return max(self.keep, (4 * self.keep) >> max(0, steps - 2))
 
     def _agree(self, ballot: Hypotheses, views: torch.Tensor, objects: int) -> Consensus:
-        distinct = prune(ballot, len(ballot), distinct=True)
-        order = ballot.log_evidence.argsort(dim=1, descending=True, stable=True)
-        views = views.gather(2, order[:, None].expand(views.shape))
-        views = torch.where(distinct.log_evidence[:, None] > -math.inf, views, -math.inf)
-        pose = Pose(distinct.location, distinct.rotation)
-        return consensus(distinct.log_evidence, views, distinct.obj, pose, objects)
+        views = torch.where(ballot.log_evidence[:, None] > -math.inf, views, -math.inf)
+        pose = Pose(ballot.location, ballot.rotation)
+        return consensus(ballot.log_evidence, views, ballot.obj, pose, objects, self.trust)
 
     def _ignorant(self, belief: Belief) -> Consensus:
         groups, objects = len(belief.ballot.pivot), len(self.objects)
         columns = sum(k.columns for k in self.kinds)
-        flat = torch.full((groups, objects + 1), -math.log(objects + 1), dtype=torch.float64)
-        nowhere = Pose(torch.zeros(groups, 3), torch.eye(3).expand(groups, 3, 3))
+        device = belief.ballot.pivot.device
+        odds = torch.full((groups,), -math.log(objects), dtype=torch.float64, device=device)
+        flat = odds.new_full((groups, objects + 1), -math.log(objects + 1))
+        nowhere = Pose(torch.zeros(groups, 3, device=device), torch.eye(3, device=device).expand(groups, 3, 3))
+        nobody = torch.full((groups,), -1, device=device)
         return Consensus(
-            torch.full((groups,), -1), torch.full((groups,), -math.log(objects), dtype=torch.float64), flat, nowhere,
-            flat[:, None].expand(groups, columns, -1), torch.ones(groups, dtype=torch.float64),
-        )  # fmt: skip
+            nobody, odds, flat, nowhere, flat[:, None].expand(groups, columns, -1), torch.ones_like(odds)
+        )

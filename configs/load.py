@@ -111,6 +111,8 @@ RANGES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
     ("eye", "distance", *_above(0)),
     ("eye", "max_path", *_above(0)),
     ("eye", "max_turn", *_above(0, 180)),
+    ("column", "trust", *_above(0, 1)),
+    ("column", "correlation", *_at_least(0, 1)),
     ("column", "node_spacing", *_above(0, 0.1)),
     ("column", "first_cap", *_at_least(1)),
     ("column", "keep", *_at_least(1)),

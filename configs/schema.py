@@ -58,12 +58,16 @@ class ColumnConfig:
     """What a column stores and compares: the surface record, a sparse code of the patch, or both."""
     node_spacing: float = 0.004
     """Metres between neighbouring points of a map."""
-    first_cap: int = 20_000
+    first_cap: int = 4_000
     """Hypotheses a region keeps after its first sensation."""
     keep: int = 256
     """Hypotheses a region keeps in the long run."""
     outlier: float = 0.03
     """Share of sensations that the noise model does not explain (the floor of the likelihood)."""
+    trust: float = 0.45
+    """Share of the evidence that counts when a belief is formed: errors of the maps are not independent."""
+    correlation: float = 0.15
+    """Correlation of the errors of columns that sense at the same time; m columns count as m / (1 + c (m - 1))."""
     code_column: bool = False
     """Of five columns or more, let the last see by sparse codes alone."""
     device: str = "cpu"
@@ -86,9 +90,9 @@ class PolicyConfig:
 
     name: PolicyName = "information_gain"
     """saccade: random points of the visible object; information_gain: the movement expected to teach most."""
-    candidates: int = 64
+    candidates: int = 32
     """Movements weighed against each other at every step."""
-    hypotheses: int = 32
+    hypotheses: int = 16
     """Hypotheses whose predictions are compared."""
 
 

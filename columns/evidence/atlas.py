@@ -24,6 +24,7 @@ class Atlas:
 
     names : object names, in the order of their indices
     rows, spread : (n, 16), (n, 8) float32, see object_map.ROW and SPREAD
+    table : (n, 32) float32, the same worked out for the sensor of the schema, see `node_table`
     codes, code_weights : (n, k) int64 and float32, see ObjectMap.codes
     owner : (n,) int64, object of each node
     corner : (o, 3) float32 metres, low corner of each object's grid, object frame
@@ -36,6 +37,7 @@ class Atlas:
     names: tuple[str, ...]
     rows: Tensor
     spread: Tensor
+    table: Tensor
     codes: Tensor
     code_weights: Tensor
     owner: Tensor
@@ -73,7 +75,7 @@ class Atlas:
     def subset(self, count: int) -> dict[str, Tensor]:
         """About `count` nodes, evenly taken from all: the fields to replace."""
         step = max(1, len(self.rows) // count)
-        return {name: getattr(self, name)[::step] for name in ("rows", "spread", "codes", "code_weights", "owner")}
+        return {name: getattr(self, name)[::step] for name in ("rows", "spread", "table", "codes", "code_weights", "owner")}
 
     @property
     def node_count(self) -> np.ndarray:
@@ -102,6 +104,26 @@ class Atlas:
         return torch.where(voxel >= 0, node, NOTHING)
 
 
+def node_table(rows: Tensor, spread: Tensor, schema: FeatureSchema) -> Tensor:
+    """All that likelihoods need of each node and that no pose changes, (n, 32) float32: 0 point, 3 normal, 6 and 9
+    principal directions, 12 raw and 14 log curvatures, 16 saturation, value, cos and sin of hue, 20 variances of
+    height, normal, direction with the sensor's added, 23 inverse variances of log curvatures, 25 of saturation and
+    value, 27 concentration of hue, 28 log constants of the densities of curvature and colour, 30 unused."""
+    second = torch.linalg.cross(rows[:, 3:6], rows[:, 6:9])
+    raw = rows[:, 9:11].sign() * rows[:, 9:11].abs().expm1()
+    variance = spread.square()
+    curvature, light = schema.curvature_sd**2 + variance[:, 3:5], schema.saturation_sd**2 + variance[:, 5:7]
+    kappa = 1 / (schema.hue_sd**2 + variance[:, 7:8])
+    sensor = torch.tensor([schema.location_sd**2, schema.normal_sd**2, schema.normal_sd**2])
+    curvature_log = -0.5 * (2 * torch.pi * curvature).log().sum(1, keepdim=True)
+    colour_log = -0.5 * (2 * torch.pi * light).log().sum(1, keepdim=True)
+    colour_log = colour_log + 0.5 * (1 + 2 * torch.pi * kappa).log() - kappa
+    return torch.cat(
+        [rows[:, :9], second, raw, rows[:, 9:15], sensor + variance[:, :3], 1 / curvature, 1 / light, kappa,
+         curvature_log, colour_log, torch.zeros(len(rows), 2)], 1,
+    )  # fmt: skip
+
+
 def _pack_one(known: ObjectMap, schema: FeatureSchema) -> dict[str, Tensor]:
     rows, spread = blurred(known, schema.location_sd)
     codes, weights = known.codes(schema.code_winners)
@@ -115,7 +137,7 @@ def _pack_one(known: ObjectMap, schema: FeatureSchema) -> dict[str, Tensor]:
     nearest = torch.stack([_nearest(cells, nodes, gap, normals, facing, count) for facing in range(6)], 1)
     assert rows.shape[1] == ROW and spread.shape[1] == SPREAD
     return {
-        "rows": rows, "spread": spread, "codes": codes, "code_weights": weights, "corner": corner[None],
+        "rows": rows, "spread": spread, "table": node_table(rows, spread, schema), "codes": codes, "code_weights": weights, "corner": corner[None],
         "shape": shape[None], "nearest": nearest, "distance": distance,
     }  # fmt: skip
 

@@ -31,7 +31,7 @@ class EvidenceColumn:
     columns: int = 1
     outlier: float = 0.03
     remember: int = 64
-    tests: int = 40_000
+    tests: int = 20_000
 
     @property
     def tolerance(self) -> Tolerance:
@@ -55,24 +55,30 @@ class EvidenceColumn:
 
     def nominate(self, memory: Memory, limit: int) -> Hypotheses:
         """Poses that lay one telling sensation of each group on a known object where most others fit too, at most
-        `limit` a group."""
+        `limit` a group; none in a group that has met nothing yet."""
         hit = (memory.kind == HIT).flatten(1)
-        if not bool(hit.any(1).all()):
+        if not bool(hit.any()):
             return nothing(len(hit), self.device)
         anchor = self._anchor(memory, hit)
-        sieve, tests = backend(self.device).sieve, self.tests if len(memory) > 1 else limit
-        found = [
-            sieve(self.atlas, memory, g, int(at), tests, limit, self.tolerance) for g, at in enumerate(anchor)
-        ]
+        tests = self.tests if len(memory) > 1 else limit
+        found = [self._lay(memory, g, int(at), tests, limit, bool(hit[g].any())) for g, at in enumerate(anchor)]
         at = torch.arange(len(hit), device=self.device)
         return seed(self.atlas, memory.numbers.flatten(1, 2)[at, anchor], found)
+
+    def _lay(
+        self, memory: Memory, group: int, anchor: int, tests: int, limit: int, any_hit: bool
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        if not any_hit:
+            none = torch.zeros(0, device=self.device)
+            return none.long(), none, none
+        return backend(self.device).sieve(self.atlas, memory, group, anchor, tests, limit, self.tolerance)
 
     def _anchor(self, memory: Memory, hit: torch.Tensor) -> torch.Tensor:
         """(g,) which sensation, flat over columns and steps: the most telling if it is new, else the others in turn."""
         seeds = torch.where(hit, memory.numbers.flatten(1, 2)[..., SEEDS], torch.inf)
         order = seeds.argsort(dim=1, stable=True)
         newest = order[:, 0] % len(memory) == len(memory) - 1
-        rank = torch.where(newest, 0, (memory.steps - 2) % hit.sum(1))
+        rank = torch.where(newest, 0, (memory.steps - 2) % hit.sum(1).clamp(min=1))
         return order.gather(1, rank[:, None])[:, 0]
 
     def vote(self, memory: Memory, ballot: Hypotheses, curved: bool = True) -> Vote:

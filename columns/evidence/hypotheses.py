@@ -123,20 +123,25 @@ def move(hypotheses: Hypotheses, object_motion: Pose | None) -> Hypotheses:
     return replace(hypotheses, location=moved.location, rotation=moved.rotation)
 
 
-def prune(hypotheses: Hypotheses, keep: int, distinct: bool = False, objects: int | None = None) -> Hypotheses:
-    """The `keep` strongest, in order of their evidence; `distinct` drops those that repeat a stronger one's pose.
+def prune(hypotheses: Hypotheses, keep: int, objects: int | None = None) -> Hypotheses:
+    """The `keep` strongest, see `strongest`."""
+    return hypotheses.take(strongest(hypotheses, keep, objects=objects))
 
-    Half of the places are for the strongest whatever their object; the others go round the objects in turn (each
-    object's best first), so that a look-alike or a rival is not forgotten before it is disproved.
+
+def strongest(hypotheses: Hypotheses, keep: int, objects: int | None = None) -> Tensor:
+    """(g, k) places of the `keep` strongest, in order of their evidence.
+
+    Given the number of `objects`, half of the places are for the strongest whatever their object; the others go round
+    the objects in turn (each object's best first), so that a rival is not forgotten before it is disproved.
     """
     evidence = hypotheses.log_evidence
-    if distinct:
-        evidence = torch.where(_repeats(hypotheses), -math.inf, evidence)
-    order = evidence.argsort(dim=1, descending=True, stable=True)
-    if len(hypotheses) > keep and objects is not None:
+    alive = int((evidence > -math.inf).sum(1).amax())
+    if len(hypotheses) > keep and objects is None:
+        return evidence.topk(min(keep, alive), dim=1).indices
+    order = evidence.argsort(dim=1, descending=True, stable=True)[:, :alive]
+    if alive > keep and objects is not None:
         order = _fair_order(order, hypotheses.obj, evidence, keep, objects)
-    order = order[:, :keep]
-    return replace(hypotheses, log_evidence=evidence).take(order)
+    return order[:, :keep]
 
 
 def _fair_order(order: Tensor, obj: Tensor, evidence: Tensor, keep: int, objects: int) -> Tensor:
@@ -155,8 +160,8 @@ def _fair_order(order: Tensor, obj: Tensor, evidence: Tensor, keep: int, objects
     return order.gather(1, chosen)
 
 
-def _repeats(hypotheses: Hypotheses) -> Tensor:
-    """(g, b) bool: a stronger hypothesis of the group stands in the same cell of pose space."""
+def without_repeats(hypotheses: Hypotheses) -> Hypotheses:
+    """Those in whose cell of pose space a stronger hypothesis of the group stands are dropped."""
     offset = hypotheses.location - hypotheses.pivot[:, None]
     # where the pivot lies on the object: a turn about a far origin must not look like a shift
     at = (hypotheses.rotation.transpose(-1, -2) @ offset[..., None])[..., 0]
@@ -171,4 +176,5 @@ def _repeats(hypotheses: Hypotheses) -> Tensor:
     first = torch.full_like(place, len(order)).scatter_reduce(0, inverse, place, "amin")
     repeated = torch.empty(len(order), dtype=torch.bool, device=order.device)
     repeated[order] = first[inverse] != place
-    return repeated.view_as(key)
+    kept = torch.where(repeated.view_as(key), -math.inf, hypotheses.log_evidence)
+    return replace(hypotheses, log_evidence=kept)

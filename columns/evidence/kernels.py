@@ -28,6 +28,7 @@ from .likelihood import (
 )
 
 TWO_PI = 2 * math.pi
+DEPTH = math.exp(LOG_DEPTH)
 
 
 def weigh(atlas: Atlas, memory, hypotheses: Hypotheses, tol: Tolerance, curved: bool = True) -> Vote:
@@ -52,9 +53,10 @@ def sieve(atlas: Atlas, memory, group: int, anchor: int, tests: int, limit: int,
     numbers = memory.numbers[group].flatten(0, 1).numpy()
     hits = numbers[memory.kind[group].flatten().numpy() == 1]
     bitmap = memory.bitmap[group].flatten(0, 1).numpy()[anchor]
-    flat = memory.numbers[group].flatten(0, 1), memory.bitmap[group].flatten(0, 1)
-    match = likelihood.features(flat[0][anchor], flat[1][anchor], atlas, tol).numpy()
-    rows = atlas.rows.numpy()
+    rows, codes, weights = _arrays(atlas)[:3]
+    bitmap = memory.bitmap[group].flatten(0, 1).numpy()[anchor]
+    match = np.empty(len(rows), np.float32)
+    _match(rows, codes, weights, numbers[anchor], bitmap, _numbers(tol), tol.surface, tol.winners, match)
     tried = turns_tried(atlas).numpy()
     order = _strongest(match, tests // 2)
     order = order[: int((tried[order].cumsum() <= tests).sum())]
@@ -101,16 +103,15 @@ def backend(device: torch.device):
 
 def _arrays(atlas: Atlas):
     return (
-        atlas.rows.numpy(), atlas.spread.numpy(), atlas.codes.numpy(), atlas.code_weights.numpy(),
+        atlas.table.numpy(), atlas.codes.numpy(), atlas.code_weights.numpy(),
         atlas.corner.numpy(), atlas.shape.numpy(), atlas.offset.numpy(), atlas.nearest.numpy(), atlas.distance.numpy(),
     )  # fmt: skip
 
 
 def _numbers(tol: Tolerance) -> np.ndarray:
     return np.array(
-        [tol.location, tol.normal, tol.curvature, tol.hue, tol.light, tol.outlier, tol.outlier_direction,
-         tol.outlier_feature, tol.code_slope, tol.code_offset, tol.outlier_facing], np.float32,
-    )  # fmt: skip
+        [tol.outlier, tol.outlier_facing, tol.outlier_direction, tol.outlier_feature, tol.code_slope, tol.code_offset]
+    )
 
 
 @njit(cache=True, inline="always")
@@ -163,6 +164,25 @@ def _clearance(corner, shape, offset, distance, voxel, far, o, p, r):
                 break
         depth += max(gap - 0.5 * SURFACE, 0.6 * voxel)
     return best, at
+
+
+@njit(cache=True)
+def _match(rows, codes, weights, s, bitmap, tol, surface, winners, out):
+    """Feature ratios at every node; their floors as plain maxima, which cost no exponential."""
+    floor = math.log(tol[3])
+    for node in range(len(rows)):
+        row, total = rows[node], 0.0
+        if surface:
+            curvature = row[28] - s[21] - 0.5 * ((s[15] - row[14]) ** 2 * row[23] + (s[16] - row[15]) ** 2 * row[24])
+            colour = row[29] - s[22] - 0.5 * ((s[17] - row[16]) ** 2 * row[25] + (s[18] - row[17]) ** 2 * row[26])
+            total = max(curvature, floor) + max(colour + row[27] * (s[19] * row[18] + s[20] * row[19]), floor)
+        if winners > 0:
+            share = 0.0
+            for i in range(codes.shape[1]):
+                if bitmap[codes[node, i]]:
+                    share += weights[node, i]
+            total += max(tol[4] * math.log(share / winners + 0.1) + tol[5], floor)
+        out[node] = total
 
 
 @njit(cache=True)
@@ -285,42 +305,37 @@ def _tilted(s, arm, tangent, steep, jacobian):
         jacobian[3 + i] = steep * tangent[i]
 
 
-@njit(cache=True)
-def _feature_ratio(s, row, spread, bitmap, codes, weights, node, tol, winners, surface):
+@njit(cache=True, inline="always")
+def _feature_ratio(s, row, bitmap, codes, weights, node, tol, winners, surface):
     """Curvature, colour and code: pose-free. A ratio, not its logarithm."""
     total = 1.0
     if surface:
-        curvature, colour = -s[21], -s[22]
-        for i in range(2):
-            variance = tol[2] + spread[3 + i] ** 2
-            curvature -= 0.5 * ((s[15 + i] - row[9 + i]) ** 2 / variance + math.log(TWO_PI * variance))
-            variance = tol[4] + spread[5 + i] ** 2
-            colour -= 0.5 * ((s[17 + i] - row[11 + i]) ** 2 / variance + math.log(TWO_PI * variance))
-        kappa = 1 / (tol[3] + spread[7] ** 2)
-        colour += kappa * (s[19] * row[13] + s[20] * row[14] - 1) + 0.5 * math.log(1 + TWO_PI * kappa)
-        total *= _floored(curvature, tol[7]) * _floored(colour, tol[7])
+        curvature = row[28] - s[21] - 0.5 * ((s[15] - row[14]) ** 2 * row[23] + (s[16] - row[15]) ** 2 * row[24])
+        colour = row[29] - s[22] - 0.5 * ((s[17] - row[16]) ** 2 * row[25] + (s[18] - row[17]) ** 2 * row[26])
+        colour += row[27] * (s[19] * row[18] + s[20] * row[19])
+        total = _floored(curvature, tol[3]) * _floored(colour, tol[3])
     if winners > 0:
         share = 0.0
         for i in range(codes.shape[1]):
             if bitmap[codes[node, i]]:
                 share += weights[node, i]
-        total *= _floored(tol[8] * math.log(share / winners + 0.1) + tol[9], tol[7])
+        total *= _floored(tol[4] * math.log(share / winners + 0.1) + tol[5], tol[3])
     return total
 
 
 @njit(cache=True)
 def _weigh(
-    rows, spread, codes, weights, corner, shape, offset, nearest, distance, voxel, far,
+    rows, codes, weights, corner, shape, offset, nearest, distance, voxel, far,
     numbers, kind, bitmap, obj, rotation, location, alive, turn_sd, shift_sd, pivot, tol, surface, winners, curved,
     evidence, slope, information,
 ):  # fmt: skip
     q, normal, direction, away = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
-    d2, predicted = np.zeros(3), np.zeros(3)
+    predicted = np.zeros(3)
     pw, t1, t2, arm = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
     jacobian = np.zeros(6)
     grad, info = np.zeros(6), np.zeros((6, 6))
     groups, columns, steps = kind.shape
-    log_outlier = math.log(tol[5])
+    log_outlier = math.log(tol[0])
     for g in range(groups):
         for m in range(columns):
             for b in range(obj.shape[1]):
@@ -350,48 +365,41 @@ def _weigh(
                         total_evidence += log_outlier
                         continue
                     _into(rot, s[12], s[13], s[14], direction)
-                    row, sd = rows[node], spread[node]
-                    n0, d1 = row[3:6], row[6:9]
-                    d2[:] = 0.0
-                    _cross(n0, d1, d2, 1.0, 0)
+                    row = rows[node]
+                    n0, d1, d2 = row[3:6], row[6:9], row[9:12]
                     for i in range(3):
                         away[i] = q[i] - row[i]
+                        arm[i] = s[6 + i] - pivot[g, i]
                     u, v, height = _dot(away, d1), _dot(away, d2), _dot(away, n0)
-                    k1, k2 = _raw(row[9]), _raw(row[10])
+                    k1, k2 = row[12], row[13]
                     residual = height + _clip(0.5 * (k1 * u * u + k2 * v * v), SAG)
                     a1, a2 = _clip(k1 * u, TILT), _clip(k2 * v, TILT)
+                    length = 1 / math.sqrt(1 + a1 * a1 + a2 * a2)
                     for i in range(3):
-                        predicted[i] = n0[i] + a1 * d1[i] + a2 * d2[i]
-                    length = math.sqrt(_dot(predicted, predicted))
-                    for i in range(3):
-                        predicted[i] /= length
-                        arm[i] = s[6 + i] - pivot[g, i]
+                        predicted[i] = (n0[i] + a1 * d1[i] + a2 * d2[i]) * length
                     pose = shift + turn * _dot(arm, arm)
-                    height_var = tol[0] + sd[0] ** 2 + pose
-                    normal_var = tol[1] + sd[1] ** 2 + turn
+                    height_var, normal_var, direction_var = row[20] + pose, row[21] + turn, row[22] + turn
                     beyond = max(0.0, math.sqrt(u * u + v * v) - voxel)
-                    place = (
-                        LOG_DEPTH - 0.5 * math.log(TWO_PI * height_var) - 0.5 * residual**2 / height_var
-                        - 0.5 * beyond**2 / (4e-6 + pose)
-                    )  # fmt: skip
-                    facing = -math.log(normal_var) - (1 - _dot(normal, predicted)) / normal_var
-                    place_ratio, facing_ratio = _floored(place, tol[5]), _floored(facing, tol[10])
-                    place_share, facing_share = 1 - tol[5] / place_ratio, 1 - tol[10] / facing_ratio
+                    place_ratio = (1 - tol[0]) * DEPTH / math.sqrt(TWO_PI * height_var) * math.exp(
+                        -0.5 * residual**2 / height_var - 0.5 * beyond**2 / (4e-6 + pose)
+                    ) + tol[0]
+                    facing_ratio = (1 - tol[1]) / normal_var * math.exp(
+                        -(1 - _dot(normal, predicted)) / normal_var
+                    ) + tol[1]
+                    place_share, facing_share = 1 - tol[0] / place_ratio, 1 - tol[1] / facing_ratio
                     total = place_ratio * facing_ratio
-                    direction_var = tol[1] + sd[2] ** 2 + turn
                     direction_share = 0.0
                     if surface:
                         cos = _dot(direction, d1)
                         kappa = 1 / (4 * direction_var)
-                        axial = 2 * kappa * (cos * cos - 1) + 0.5 * math.log(1 + TWO_PI * kappa)
-                        floor = _floored(axial, tol[6])
-                        direction_share = 1 - tol[6] / floor
+                        floor = (1 - tol[2]) * math.sqrt(1 + TWO_PI * kappa) * math.exp(
+                            2 * kappa * (cos * cos - 1)
+                        ) + tol[2]
+                        direction_share = 1 - tol[2] / floor
                         total *= floor
-                    total *= _feature_ratio(
-                        s, row, sd, bitmap[g, m, t], codes, weights, node, tol, winners, surface
-                    )
-                    floor = (1 - tol[5]) * total + tol[5]
-                    share = 1 - tol[5] / floor
+                    total *= _feature_ratio(s, row, bitmap[g, m, t], codes, weights, node, tol, winners, surface)
+                    floor = (1 - tol[0]) * total + tol[0]
+                    share = 1 - tol[0] / floor
                     total_evidence += math.log(floor)
                     if not curved:
                         continue

@@ -59,7 +59,8 @@ class Memory:
 
     def last(self) -> "Memory":
         """Only the newest sensation."""
-        return replace(self, numbers=self.numbers[:, :, -1:], kind=self.kind[:, :, -1:], bitmap=self.bitmap[:, :, -1:])
+        parts = {name: getattr(self, name)[:, :, -1:].contiguous() for name in ("numbers", "kind", "bitmap")}
+        return replace(self, **parts)
 
     def columns(self, keep: Tensor) -> "Memory":
         """Only some columns (1-D index or mask)."""
