@@ -1,8 +1,8 @@
 """The loop: sense, think, vote, decide or move. The same for every body, region and policy.
 
-    world --observation--> sensors --sensation--> columns --vote--> lateral layer --consensus--> answer
-      ^                                                                                  |
-      +------ action <--- arbiter <--- goals <--- policy <--- belief <-------------------+
+world --observation--> sensors --sensation--> columns --vote--> lateral layer --consensus--> answer
+  ^                                                                                  |
+  +------ action <--- arbiter <--- goals <--- policy <--- belief <-------------------+
 """
 
 import math
@@ -67,9 +67,7 @@ class Agent:
             started = time.process_time()
             belief = self.region.step(belief, sensation)
             thought = time.process_time() - started
-            yield Step(
-                belief, sensation, (eye.position, eye.rotation), thought, expected, reason, info["path_length"]
-            )
+            yield Step(belief, sensation, (eye.position, eye.rotation), thought, expected, reason, info["path_length"])
             if self.decided(belief):
                 return
             action, expected, reason = self.act(belief, sensation, random)

@@ -6,18 +6,19 @@ whatever its size. Label and pose are given; nothing is taken from the mesh.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
 
 from cortical.columns.messages import FeatureSchema, Sensation
 from cortical.columns.object_map import ObjectMap
-from cortical.configs.schema import EyeConfig, Experiment
+from cortical.configs.schema import Experiment, EyeConfig, WorldConfig
 from cortical.envs.bodies import encode, looking
 from cortical.envs.explore import ObjectExploreEnv
 
 from .brain import stored_schema
+from .records import RunFolder
 from .sensing import Senses
 
 PITCH = 1.6  # degrees between neighbouring patches while learning
@@ -47,11 +48,9 @@ class Learner:
         self.experiment = experiment
         self.schema: FeatureSchema = stored_schema(experiment)
         self.senses = Senses(coded=self.schema.code_bits > 0)
-        world = experiment.world
-        self.env = ObjectExploreEnv.from_config(
-            world.__class__(objects=world.objects, cube=world.cube), learning_eye(experiment),
-            obs_mode=self.senses.obs_mode,
-        )  # fmt: skip
+        world = WorldConfig(objects=experiment.world.objects)
+        eye = learning_eye(experiment)
+        self.env = ObjectExploreEnv.from_config(world, eye, obs_mode=self.senses.obs_mode)
         side = math.isqrt(experiment.learn.patches)
         if side * side != experiment.learn.patches or side % 2 == 0:
             raise ValueError(f"learn.patches must be an odd square (1, 9, 25, ...), not {experiment.learn.patches}")
@@ -91,6 +90,26 @@ class Learner:
                 beside = [(right + 1, down), (right - 1, down), (right, down + 1), (right, down - 1)]
                 waiting += [cell for cell in beside if cell not in planned]
                 planned.update(beside)
+
+
+def learn_objects(
+    experiment: Experiment, names: tuple[str, ...], folder: RunFolder, tell: Callable[[str, int], None]
+) -> dict[str, ObjectMap]:
+    """Maps of these objects: those kept in the folder are read, the others learnt and kept one by one.
+
+    tell : called with each object's name and how many readings it took (0: it was there already)
+    """
+    schema, learner, maps = stored_schema(experiment), None, {}
+    for name in names:
+        known = folder.load_map(name, schema)
+        before = learner.readings if learner else 0
+        if known is None:
+            learner = learner or Learner(experiment)
+            known = learner.learn(name)
+            folder.save_map(name, known, schema)
+        maps[name] = known
+        tell(name, learner.readings - before if learner else 0)
+    return maps
 
 
 def _direction(right: float, down: float) -> np.ndarray:

@@ -124,7 +124,8 @@ def _trace(step: Step, objects: tuple[str, ...]) -> StepTrace:
         names[int(consensus.log_posterior[0].argmax())], float(consensus.log_odds[0]),
         float(-(posterior * consensus.log_posterior[0]).sum()), {names[i]: float(posterior[i]) for i in top},
         columns, len(step.belief.ballot), step.eye[0].tolist(), step.eye[1][:, 2].tolist(),
-        [p if on else [] for p, on in zip(points, sensed, strict=True)], 1e3 * step.thinking, step.expected, step.reason,
+        [p if on else [] for p, on in zip(points, sensed, strict=True)],
+        1e3 * step.thinking, step.expected, step.reason,
     )  # fmt: skip
 
 

@@ -24,8 +24,8 @@ SENSOR_NOISE: dict[Condition, dict[str, float]] = {
 def feature_schema(features: Features, noise: Condition = "noise") -> FeatureSchema:
     """Which features a column compares, and its sensor's noise."""
     surface, coded = features in ("surface", "both"), features in ("sdr", "both")
-    code = {"code_bits": CODE.units, "code_winners": CODE.active} if coded else {}
-    return FeatureSchema(surface=surface, **code, **SENSOR_NOISE[noise])
+    units, active = (CODE.units, CODE.active) if coded else (0, 0)
+    return FeatureSchema(surface=surface, code_bits=units, code_winners=active, **SENSOR_NOISE[noise])
 
 
 class Senses:

@@ -45,7 +45,7 @@ class Column(Protocol):
         ...
 
     def predict(self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0) -> Any:
-        """What the poses on a group's ballot would have sensors at `origin` (c, 3) looking along `gaze` (c, 3) sense."""
+        """What sensors at `origin` (c, 3) looking along `gaze` (c, 3) would sense under each pose of a group's ballot."""
         ...
 
     def expected_information(

@@ -30,7 +30,7 @@ def topology(name: str, columns: int, seed: int = 0) -> nx.Graph:
     """A graph with one node a column: all-to-all, ring, grid (nearly square), small-world (Watts-Strogatz, 4
     neighbours, p = 0.1), random (connected Erdos-Renyi) or none. Raises ValueError for another name."""
     if name not in TOPOLOGIES:
-        raise ValueError(f"no topology {name!r}: choose {', '.join(TOPOLOGIES)}")
+        raise ValueError(f"no topology {name!r}: choose {', '.join(TOPOLOGIES[:-1])} or none")
     if columns == 1 or name == "none":
         return nx.empty_graph(columns)
     if name == "all-to-all" or columns <= 3:

@@ -111,10 +111,7 @@ class Sensation:
         finite = torch.isfinite(flat).all(-1)
         if bool(finite.all()):
             return self
-        zeroed = {
-            name: torch.where(finite[..., None], getattr(self, name), torch.zeros(()))
-            for name in numbers
-        }
+        zeroed = {name: torch.where(finite[..., None], getattr(self, name), torch.zeros(())) for name in numbers}
         return replace(self, **zeroed, valid=self.valid & finite)
 
 

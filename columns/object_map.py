@@ -66,7 +66,8 @@ class ObjectMap:
         sums.index_add_(0, owner, torch.cat([self.sums, fresh]))
         grown = replace(self, keys=keys, sums=sums)
         if self.bits.shape[1] == 0:
-            return replace(grown, bits=torch.zeros(len(keys), 0, dtype=torch.int64), bit_counts=torch.zeros(len(keys), 0))
+            none = torch.zeros(len(keys), 0)
+            return replace(grown, bits=none.long(), bit_counts=none)
         bits, counts = _merge_codes(self, owner, code, len(keys), code_bits)
         return replace(grown, bits=bits, bit_counts=counts)
 
@@ -95,9 +96,7 @@ class ObjectMap:
         hue = chroma / saturation.clamp(min=1e-6)
         hue_sd = (chroma_sd / saturation.clamp(min=1e-3)).clamp(max=3.0)
         rows = torch.cat([point, normal, direction, curvature, light, hue, count], -1)
-        spread = torch.cat(
-            [sd(height, 0.0005), sd(tilt / 2, 0.05), direction_sd, curvature_sd, light_sd, hue_sd], -1
-        )
+        spread = torch.cat([sd(height, 0.0005), sd(tilt / 2, 0.05), direction_sd, curvature_sd, light_sd, hue_sd], -1)
         return rows.float(), spread.float()
 
     def codes(self, winners: int) -> tuple[Tensor, Tensor]:
@@ -132,9 +131,7 @@ def _keys(location: Tensor, normal: Tensor, spacing: float) -> Tensor:
 
 
 def _sums(location, normal, direction, curvature, hsv) -> Tensor:
-    location, normal, direction, curvature, hsv = (
-        x.double() for x in (location, normal, direction, curvature, hsv)
-    )
+    location, normal, direction, curvature, hsv = (x.double() for x in (location, normal, direction, curvature, hsv))
     hue = hsv[:, :1] * (2 * torch.pi)
     chroma = hsv[:, 1:2] * torch.cat([hue.cos(), hue.sin()], -1)
     outer = (location[:, :, None] * location[:, None, :]).flatten(1)

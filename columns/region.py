@@ -169,6 +169,4 @@ class Region:
         flat = odds.new_full((groups, objects + 1), -math.log(objects + 1))
         nowhere = Pose(torch.zeros(groups, 3, device=device), torch.eye(3, device=device).expand(groups, 3, 3))
         nobody = torch.full((groups,), -1, device=device)
-        return Consensus(
-            nobody, odds, flat, nowhere, flat[:, None].expand(groups, columns, -1), torch.ones_like(odds)
-        )
+        return Consensus(nobody, odds, flat, nowhere, flat[:, None].expand(groups, columns, -1), torch.ones_like(odds))

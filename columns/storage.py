@@ -69,9 +69,7 @@ def save_maps(
     try:
         content["extra"] = json.loads(_json(extra or {}))
     except (TypeError, ValueError) as error:
-        raise MapFileError(
-            f"cannot keep this `extra` with the maps: {error}; give plain JSON values"
-        ) from error
+        raise MapFileError(f"cannot keep this `extra` with the maps: {error}; give plain JSON values") from error
     content["checksum"] = _checksum(content, tensors)
     _write(Path(os.path.realpath(path)), bytes_of(tensors, {ENTRY: _json(content)}))
 
@@ -90,15 +88,10 @@ def load_maps(
     content, tensors = migrate(content, tensors, path)
     try:
         stored = FeatureSchema(**content["schema"])
-        maps = {
-            entry["name"]: _map(tensors, i, float(entry["spacing"]))
-            for i, entry in enumerate(content["objects"])
-        }
+        maps = {entry["name"]: _map(tensors, i, float(entry["spacing"])) for i, entry in enumerate(content["objects"])}
         extra = dict(content["extra"])
     except (KeyError, TypeError, ValueError) as error:
-        raise MapFileError(
-            f"{path} is laid out wrongly ({error}): save it again with this version"
-        ) from error
+        raise MapFileError(f"{path} is laid out wrongly ({error}): save it again with this version") from error
     differences = schema.differences(stored) if schema is not None else []
     if differences:
         raise MapFileError(
@@ -112,9 +105,7 @@ def migrate(content: Content, tensors: Tensors, path: Path) -> tuple[Content, Te
     """A file of an older version brought to this one step by step by MIGRATIONS. Raises MapFileError."""
     while (version := content["version"]) != VERSION:
         if version not in MIGRATIONS:
-            raise MapFileError(
-                f"{path} has version {version}, which this cortical cannot read any more: learn again"
-            )
+            raise MapFileError(f"{path} has version {version}, which this cortical cannot read any more: learn again")
         content, tensors = MIGRATIONS[version](content, tensors)
         content = {**content, "version": version + 1}
     return content, tensors
@@ -127,9 +118,7 @@ def _read(path: Path) -> tuple[Content, Tensors]:
     except FileNotFoundError as error:
         raise MapFileError(f"no map file {path}: learn first, or check the path") from error
     except OSError as error:
-        raise MapFileError(
-            f"cannot read {path}: {error.strerror}; give a map file that you may read"
-        ) from error
+        raise MapFileError(f"cannot read {path}: {error.strerror}; give a map file that you may read") from error
     content = _content(data, path)
     try:
         tensors = tensors_of(data)
@@ -165,9 +154,7 @@ def _map(tensors: Tensors, index: int, spacing: float) -> ObjectMap:
     shapes = {"keys": (nodes,), "sums": (nodes, SUMS), "bits": (nodes, slots), "bit_counts": (nodes, slots)}
     for name, part in parts.items():
         if tuple(part.shape) != shapes[name] or part.dtype != PARTS[name]:
-            raise ValueError(
-                f"{index}.{name} is {tuple(part.shape)} {part.dtype}, not {shapes[name]} {PARTS[name]}"
-            )
+            raise ValueError(f"{index}.{name} is {tuple(part.shape)} {part.dtype}, not {shapes[name]} {PARTS[name]}")
     if not 0 < spacing < math.inf:
         raise ValueError(f"spacing {spacing} of object {index}")
     return ObjectMap(**parts, spacing=spacing)
@@ -196,9 +183,7 @@ def _write(target: Path, data: bytes) -> None:
         os.replace(temporary, target)
         _sync_folder(target.parent)
     except OSError as error:
-        remedy = (
-            "make the folder first" if not target.parent.is_dir() else "check its permissions and free space"
-        )
+        remedy = "make the folder first" if not target.parent.is_dir() else "check its permissions and free space"
         raise MapFileError(f"cannot write {target}: {error.strerror}; {remedy}") from error
     finally:
         with contextlib.suppress(OSError):

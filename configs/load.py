@@ -166,9 +166,7 @@ def _checked(kind: type, key: str, value: Any, hint: Any, where: str) -> str | i
         if type(value) is str and value in allowed:
             return value
         guess = _did_you_mean(value, allowed) if isinstance(value, str) else ""
-        raise ConfigError(
-            f"{where} = {value!r}{guess}, but it must be one of {', '.join(allowed)}{_help(kind, key)}"
-        )
+        raise ConfigError(f"{where} = {value!r}{guess}, but it must be one of {', '.join(allowed)}{_help(kind, key)}")
     if type(value) is hint:
         return value
     if hint is float and type(value) is int and abs(value) < 2**63:

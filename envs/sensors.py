@@ -19,6 +19,8 @@ from .record import Images, Record
 from .retina import Retina
 from .surface import fit
 
+FOOTPRINT = 0.003
+"""Metres: how wide the surface fit looks."""
 GOLDEN_ANGLE = math.pi * (3.0 - math.sqrt(5.0))
 BANK_VIEWS = 64
 """Readings of each object from which stray features are drawn."""
@@ -86,7 +88,9 @@ class Sensors:
         position, rotation = self.poses(eye)
         images = perturb_images(see(position, rotation), self.condition, random)
         depth_noise = DEPTH if self.condition == "rawnoise" else 0.0
-        record = fit(images, self.pixels, self.field_of_view, position, rotation, depth_noise=depth_noise)
+        # noisy depth needs a wider fit: twice the footprint halves the error of the normal
+        footprint = 2 * FOOTPRINT if depth_noise else FOOTPRINT
+        record = fit(images, self.pixels, self.field_of_view, position, rotation, footprint, depth_noise)
         return perturb(record, self.condition, random, position, rotation, bank, owner), position, rotation
 
 

@@ -1,5 +1,7 @@
 """Look where the columns expect to learn most about which object this is and how it lies."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -32,9 +34,7 @@ class InformationGain:
             return self._glance.goals(situation, random)
         start, aim = torch.from_numpy(origin).float(), torch.from_numpy(target).float()
         gaze = torch.nn.functional.normalize(aim - start, dim=1)
-        gain = torch.stack(
-            [kind.expected_information(few, start, gaze) for kind in situation.region.kinds]
-        ).mean(0)
+        gain = torch.stack([kind.expected_information(few, start, gaze) for kind in situation.region.kinds]).mean(0)
         return Goal(start, aim, gain, "to tell apart what is left")
 
     def _candidates(
@@ -59,6 +59,4 @@ class InformationGain:
 
 
 def _tempered(few: Hypotheses) -> Hypotheses:
-    from dataclasses import replace
-
     return replace(few, log_evidence=TEMPER * (few.log_evidence - few.log_evidence.amax(1, keepdim=True)))

@@ -63,9 +63,7 @@ class Atlas:
         joined = {key: torch.cat([p[key] for p in parts]) for key in parts[0]}
         owner = torch.repeat_interleave(torch.arange(len(maps)), starts.diff())
         voxel = next(iter(maps.values())).spacing
-        return cls(
-            tuple(maps), owner=owner, offset=offsets[:-1], voxel=voxel, far=REACH * voxel, **joined
-        )
+        return cls(tuple(maps), owner=owner, offset=offsets[:-1], voxel=voxel, far=REACH * voxel, **joined)
 
     def to(self, device: str | torch.device) -> "Atlas":
         """The same atlas on another device."""
@@ -75,7 +73,8 @@ class Atlas:
     def subset(self, count: int) -> dict[str, Tensor]:
         """About `count` nodes, evenly taken from all: the fields to replace."""
         step = max(1, len(self.rows) // count)
-        return {name: getattr(self, name)[::step] for name in ("rows", "spread", "table", "codes", "code_weights", "owner")}
+        fields = ("rows", "spread", "table", "codes", "code_weights", "owner")
+        return {name: getattr(self, name)[::step] for name in fields}
 
     @property
     def node_count(self) -> np.ndarray:
@@ -137,7 +136,8 @@ def _pack_one(known: ObjectMap, schema: FeatureSchema) -> dict[str, Tensor]:
     nearest = torch.stack([_nearest(cells, nodes, gap, normals, facing, count) for facing in range(6)], 1)
     assert rows.shape[1] == ROW and spread.shape[1] == SPREAD
     return {
-        "rows": rows, "spread": spread, "table": node_table(rows, spread, schema), "codes": codes, "code_weights": weights, "corner": corner[None],
+        "rows": rows, "spread": spread, "table": node_table(rows, spread, schema),
+        "codes": codes, "code_weights": weights, "corner": corner[None],
         "shape": shape[None], "nearest": nearest, "distance": distance,
     }  # fmt: skip
 

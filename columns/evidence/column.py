@@ -86,7 +86,7 @@ class EvidenceColumn:
         return backend(self.device).weigh(self.atlas, memory, ballot, self.tolerance, curved)
 
     def predict(self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0) -> Prediction:
-        """What the poses on a group's ballot would have sensors at `origin` (c, 3) looking along `gaze` (c, 3) sense."""
+        """What sensors at `origin` (c, 3) looking along `gaze` (c, 3) would sense under each pose of a group's ballot."""
         return goals.predict(
             self.atlas, ballot.obj[group], ballot.rotation[group], ballot.location[group], origin, gaze
         )

@@ -177,9 +177,7 @@ def _rough_fit(atlas: Atlas, at: Tensor, hits: Tensor, node: Tensor, angle: Tens
     return torch.where(missing, -3.0, fit).sum(1), missing.sum(1)
 
 
-def weigh(
-    atlas: Atlas, memory: "Memory", hypotheses: Hypotheses, tol: Tolerance, curved: bool = True
-) -> Vote:
+def weigh(atlas: Atlas, memory: "Memory", hypotheses: Hypotheses, tol: Tolerance, curved: bool = True) -> Vote:
     """What every column's memory says of every pose of its group: see Vote. Not `curved`: the evidence alone."""
     hits, slope, information = _weigh_hits(atlas, memory, hypotheses, tol)
     misses = _weigh_misses(atlas, memory, hypotheses)

@@ -1,0 +1,172 @@
+"""The command `cortical`: typed flags over a preset. Nothing heavy is imported before a command runs."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from cortical.configs.load import ConfigError, from_dict, load, preset_names, validate
+from cortical.configs.schema import Experiment
+
+Settings = Annotated[Experiment, tyro.conf.arg(name="")]
+
+
+@dataclass
+class Demo:
+    """Learn the default objects, recognise them with one column and with five that vote, and show what happened."""
+
+    out: Path = Path("runs/demo")
+    """Run folder; given again, the same command goes on where it stopped."""
+    names: tuple[str, ...] = ()
+    """Only these objects (default: all of the catalogue)."""
+    rotations: int = 1
+    """Random poses per object."""
+    experiment: Settings = field(default_factory=Experiment)
+
+
+@dataclass
+class Learn:
+    """Learn maps of objects by moving an eye over them."""
+
+    out: Path = Path("runs/learn")
+    """Run folder; objects already in it are not learnt again."""
+    names: tuple[str, ...] = ()
+    """Only these objects (default: all of the catalogue)."""
+    experiment: Settings = field(default_factory=Experiment)
+
+
+@dataclass
+class Recognise:
+    """Recognise objects at random poses."""
+
+    out: Path = Path("runs/recognise")
+    """Run folder; episodes already in it are not run again."""
+    maps: Path | None = None
+    """Run folder with learnt maps (default: learn them into --out)."""
+    names: tuple[str, ...] = ()
+    """Only these objects (default: all of the catalogue)."""
+    rotations: int = 1
+    """Random poses per object."""
+    experiment: Settings = field(default_factory=Experiment)
+
+
+@dataclass
+class Vote:
+    """The same episodes with different numbers of columns."""
+
+    out: Path = Path("runs/vote")
+    """Run folder; episodes already in it are not run again."""
+    maps: Path | None = None
+    """Run folder with learnt maps (default: learn them into --out)."""
+    names: tuple[str, ...] = ()
+    """Only these objects (default: all of the catalogue)."""
+    rotations: int = 1
+    """Random poses per object."""
+    columns: tuple[int, ...] = (1, 2, 5, 9)
+    """Numbers of columns to compare."""
+    experiment: Settings = field(default_factory=Experiment)
+
+
+@dataclass
+class Objects:
+    """List the objects of a catalogue."""
+
+    experiment: Settings = field(default_factory=Experiment)
+
+
+COMMANDS: dict[str, tuple[type, str]] = {
+    "demo": (Demo, "demo"),
+    "learn": (Learn, "default"),
+    "recognise": (Recognise, "default"),
+    "vote": (Vote, "five"),
+    "objects": (Objects, "default"),
+}
+"""Each command's flags and the preset it starts from."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Returns the exit status: 0, 2 for bad input, 130 when interrupted."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help"):
+        print(usage())
+        return 0
+    try:
+        return _run(words[0], words[1:])
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except (ValueError, KeyError, OSError, ImportError) as error:
+        # a KeyError prints its message in quotes
+        text = error.args[0] if isinstance(error, KeyError) and error.args else error
+        print(f"cortical: {text}", file=sys.stderr)
+        return 2
+
+
+def usage() -> str:
+    """What `cortical --help` prints."""
+    about = "Columns that learn objects by moving over them, vote, and name them."
+    lines = ["usage: cortical COMMAND [flags]", "", about, ""]
+    lines += [f"  {name:<10} {(kind.__doc__ or '').strip()}" for name, (kind, _) in COMMANDS.items()]
+    lines += [
+        "", "Every command takes:",
+        f"  --config X     a preset ({', '.join(preset_names())}) or a TOML file; flags go on top",
+        "  --from-run DIR the configuration of an earlier run",
+        "  --help         its flags, one for every setting",
+        "", "Start with:  cortical demo",
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _run(name: str, words: list[str]) -> int:
+    if name not in COMMANDS:
+        from difflib import get_close_matches
+
+        close = get_close_matches(name, COMMANDS, 1)
+        meant = f"did you mean {close[0]}?" if close else f"choose {', '.join(COMMANDS)}"
+        raise ConfigError(f"no command {name!r}: {meant}")
+    kind, preset = COMMANDS[name]
+    start, words = _starting_point(words, preset)
+    arguments: Any = tyro.cli(
+        kind, prog=f"cortical {name}", args=words, default=kind(experiment=start), config=(tyro.conf.FlagConversionOff,)
+    )
+    validate(arguments.experiment, "flags")
+    from . import commands
+
+    run: Callable[[Any], None] = getattr(commands, name)
+    run(arguments)
+    return 0
+
+
+def _starting_point(words: list[str], preset: str) -> tuple[Experiment, list[str]]:
+    """The configuration that flags go on top of, and the words without --config and --from-run."""
+    words, given = list(words), {}
+    for flag in ("--config", "--from-run"):
+        for i, word in enumerate(words):
+            if word == flag or word.startswith(flag + "="):
+                value = word.partition("=")[2] or (words[i + 1] if i + 1 < len(words) else "")
+                if not value:
+                    raise ConfigError(f"{flag} needs a value, e.g. {flag} five")
+                given[flag] = value
+                del words[i : i + (1 if "=" in word else 2)]
+                break
+    if len(given) == 2:
+        raise ConfigError("give --config or --from-run, not both")
+    if "--from-run" in given:
+        return _configuration_of(Path(given["--from-run"])), words
+    return load(given.get("--config", preset)), words
+
+
+def _configuration_of(folder: Path) -> Experiment:
+    import json
+
+    file = folder / "run.json"
+    if not file.exists():
+        raise ConfigError(f"{folder} is not a run folder (no run.json in it)")
+    return from_dict(json.loads(file.read_text())["config"], str(file))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""The commands behind `cortical`, with all that is heavy."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from rich.console import Console
+
+from cortical.columns.object_map import ObjectMap
+from cortical.configs.schema import Experiment
+from cortical.envs.sensors import shared_catalogue
+
+from . import pictures, runs, story
+from .records import RunFolder
+from .rollout import EpisodeRecord
+
+if TYPE_CHECKING:
+    from .cli import Demo, Learn, Objects, Recognise, Vote
+
+console = Console()
+
+
+def demo(arguments: "Demo") -> None:
+    """Learn, recognise with one column and with five, tell and draw one episode."""
+    torch.set_num_threads(1)
+    experiment = arguments.experiment
+    folder = RunFolder(arguments.out, experiment, "demo")
+    maps = runs.learn(experiment, folder, arguments.names)
+    console.print(f"learnt {len(maps)} objects, {sum(map(len, maps.values())):,} points\n")
+    one = runs.recognise(
+        runs.with_columns(experiment, 1), folder, maps, "1 column", arguments.names, arguments.rotations
+    )
+    many = f"{experiment.eye.columns} columns"
+    several = runs.recognise(experiment, folder, maps, many, arguments.names, arguments.rotations)
+    console.print(story.compare_table(one, several))
+    shown = _worth_telling(one)
+    console.print(f"\n[bold]How one column recognised the {shown.object}[/bold]")
+    for line in story.tell(shown):
+        console.print(f"  {line}")
+    mesh = shared_catalogue(experiment.world.objects).mesh(shown.object)
+    pictures.episode_picture(shown, mesh, maps[shown.object], folder.path / "episode.png")
+    pictures.run_picture({"1 column": one, many: several}, folder.path / "run.png")
+    console.print(f"\npictures: {folder.path / 'episode.png'} and {folder.path / 'run.png'}")
+
+
+def _worth_telling(records: list[EpisodeRecord]) -> EpisodeRecord:
+    """An episode that was decided rightly, neither at once nor after long."""
+    right = [r for r in records if r.correct] or records
+    return min(right, key=lambda r: (abs(r.sensations - 6), r.rotation_error_deg))
+
+
+def learn(arguments: "Learn") -> None:
+    """Learn maps."""
+    torch.set_num_threads(1)
+    folder = RunFolder(arguments.out, arguments.experiment, "learn")
+    maps = runs.learn(arguments.experiment, folder, arguments.names)
+    console.print(f"{len(maps)} maps, {sum(map(len, maps.values())):,} points, in {folder.path / 'maps'}")
+
+
+def recognise(arguments: "Recognise") -> None:
+    """Recognise objects at random poses."""
+    torch.set_num_threads(1)
+    folder = RunFolder(arguments.out, arguments.experiment, "recognise")
+    maps = _maps(arguments.experiment, folder, arguments.maps, arguments.names)
+    label = f"{arguments.experiment.eye.columns} column" + "s" * (arguments.experiment.eye.columns > 1)
+    records = runs.recognise(arguments.experiment, folder, maps, label, arguments.names, arguments.rotations)
+    console.print(story.episode_table(records))
+    pictures.run_picture({label: records}, folder.path / "run.png")
+    console.print(f"rows, traces and run.png: {folder.path}")
+
+
+def vote(arguments: "Vote") -> None:
+    """The same episodes with several numbers of columns."""
+    torch.set_num_threads(1)
+    experiment = arguments.experiment
+    folder = RunFolder(arguments.out, experiment, "vote")
+    maps = _maps(experiment, folder, arguments.maps, arguments.names)
+    results: dict[int, list[EpisodeRecord]] = {}
+    for count in arguments.columns:
+        label = f"{count} column" + "s" * (count > 1)
+        results[count] = runs.recognise(
+            runs.with_columns(experiment, count), folder, maps, label, arguments.names, arguments.rotations
+        )
+    console.print(story.vote_table(results))
+    pictures.vote_picture(results, folder.path / "vote.png")
+    console.print(f"rows, traces and vote.png: {folder.path}")
+
+
+def objects(arguments: "Objects") -> None:
+    """List a catalogue."""
+    catalogue = shared_catalogue(arguments.experiment.world.objects)
+    for name in catalogue.names:
+        mesh = catalogue.mesh(name)
+        size = 100 * (mesh.vertices.max(0) - mesh.vertices.min(0))
+        colour = "texture" if mesh.texture is not None else "plain"
+        edges = f"{size[0]:5.1f} x {size[1]:5.1f} x {size[2]:5.1f} cm"
+        console.print(f"{name:<24} {edges} {len(mesh.faces):>7,} triangles  {colour}")
+
+
+def _maps(
+    experiment: Experiment, folder: RunFolder, learnt: Path | None, names: tuple[str, ...]
+) -> dict[str, ObjectMap]:
+    if learnt is None:
+        return runs.learn(experiment, folder, names)
+    return runs.learn(experiment, RunFolder.to_read(learnt, experiment), names)
