@@ -1,0 +1,241 @@
+"""Episodes in words: the story of one, and tables of many.
+
+A place on the object is named in the object's own frame: z up, x to the right, y away from the reader. All here are
+pure functions of episode records.
+"""
+
+import math
+from collections.abc import Collection, Iterable, Sequence
+from statistics import median
+
+import numpy as np
+from rich.markup import escape
+from rich.table import Table
+
+from .metrics import UNKNOWN
+from .rollout import ColumnTrace, EpisodeRecord, StepTrace
+
+LINES = 6
+"""A story tells at most so many sensations."""
+SURE, LIKELY, POSSIBLE = 0.9, 0.6, 0.05
+"""Shares of belief from which an object is 'it', 'most likely' and worth mentioning."""
+SIDES = {(0, 1): "right side", (0, -1): "left side", (1, 1): "back", (1, -1): "front"}
+
+
+def tell(record: EpisodeRecord, coded: Collection[int] = ()) -> list[str]:
+    """The story of an episode, one line for each turning point; the last line says how it ended.
+
+    coded : the columns, counted from 0, that see by sparse codes alone (a record doesn't say which do)
+    """
+    if not record.trace:
+        return [f"{_times(record.sensations)}. {ending(record)}"]
+    lines = [
+        f"sensation {k + 1}: {_movement(record, k)}; {_belief(record.trace[k], coded)}"
+        for k in turning_points(record)
+    ]
+    lines[-1] += f". {ending(record)}"
+    return lines
+
+
+def ending(record: EpisodeRecord) -> str:
+    """How an episode ended, in one sentence."""
+    if record.answer is None:
+        verdict = "right" if record.best_guess == record.object else f"wrong: it is {_a(record.object)}"
+        return f"Undecided: the best guess, {_name(record.best_guess)}, is {verdict}."
+    if record.answer == UNKNOWN:
+        return f"Decided: none of the objects it knows. It is {_a(record.object)}."
+    if not record.correct:
+        return f"Decided: {record.answer}, wrong: it is {_a(record.object)}."
+    return f"Decided: {record.answer}, right; the pose is {record.rotation_error_deg:.1f} degrees off (after symmetry)."
+
+
+def turning_points(record: EpisodeRecord, most: int = LINES) -> list[int]:
+    """Steps worth telling, in order: the first, the last, and those between at which belief changed most."""
+    trace, last = record.trace, len(record.trace) - 1
+
+    def change(k: int) -> float:
+        swing = abs(min(10.0, trace[k].log_odds) - min(10.0, trace[k - 1].log_odds))
+        return swing + 5.0 * (trace[k].best != trace[k - 1].best)
+
+    between = sorted(range(1, last), key=change, reverse=True)[: most - 2]
+    return sorted({0, *between, last})
+
+
+def odds_text(log_odds: float) -> str:
+    """Odds to two figures, from their logarithm: '1,200 : 1', '1 : 3'."""
+    if log_odds < 0:
+        return " : ".join(reversed(odds_text(-log_odds).split(" : "))) if log_odds < -0.05 else "1 : 1"
+    if log_odds > math.log(1e6):
+        return "over a million : 1"
+    odds = math.exp(log_odds)
+    digits = max(0, math.floor(math.log10(odds)) - 1)
+    return f"{odds:.1f} : 1" if odds < 9.95 else f"{round(odds, -digits):,.0f} : 1"
+
+
+def place(point: Sequence[float] | np.ndarray) -> str:
+    """Where on an object a point (3,) in its frame lies: 'near its top', 'high on its left side'."""
+    point = np.asarray(point, float)
+    length = float(np.linalg.norm(point))
+    if length < 1e-3:
+        return "into its middle"
+    x, y, z = (point / length).tolist()
+    if abs(z) >= max(abs(x), abs(y)):
+        return "near its top" if z > 0 else "near its bottom"
+    side = SIDES[(0, 1 if x > 0 else -1)] if abs(x) >= abs(y) else SIDES[(1, 1 if y > 0 else -1)]
+    return f"{'at' if abs(z) < 0.45 else 'high on' if z > 0 else 'low on'} its {side}"
+
+
+def _movement(record: EpisodeRecord, k: int) -> str:
+    step = record.trace[k]
+    points = [point for point in step.location if point]
+    if points:
+        middle = np.mean(points, 0) - np.asarray(record.position)
+        target = place(np.asarray(record.rotation).T @ middle)
+    else:
+        target = "but meets nothing"
+    if k == 0:
+        return f"a first look {target}" if points else "a first look meets nothing"
+    before = record.trace[k - 1]
+    centimetres = 100.0 * math.dist(step.eye, before.eye)
+    moves = f"moves {centimetres:.0f} cm" if centimetres >= 0.5 else "stays"
+    return f"{moves} and looks {_aim(before) if step.expected_nats > 0 else 'at random'}, {target}"
+
+
+def _aim(before: StepTrace) -> str:
+    names = [name for name, share in _ranked(before) if share >= 0.01 and name != UNKNOWN]
+    if len(names) >= 2:
+        return f"where {names[0]} and {names[1]} would differ most"
+    return "once more to make sure" if names else "where it expects to learn most"
+
+
+def _belief(step: StepTrace, coded: Collection[int]) -> str:
+    together = _verdict(step)
+    if len(step.columns) < 2:
+        return together
+    groups: dict[str, list[int]] = {}
+    for index, column in enumerate(step.columns):
+        groups.setdefault(column.best, []).append(index)
+    seeing = sum(bool(point) for point in step.location)
+    met = "" if seeing == len(step.columns) else f"{seeing} of {len(step.columns)} columns meet it; "
+    if set(groups) == {step.best}:
+        sure = step.posterior.get(step.best, 0.0) >= SURE
+        return f"{met}{_all(step.columns)}: {together}" if sure else f"{met}{together}"
+    leaning = [f"{_numbers(members, coded)} to {_name(name)}" for name, members in groups.items()]
+    first, rest = leaning[0].split(" to ", 1), leaning[1:]
+    verb = "leans" if len(next(iter(groups.values()))) == 1 else "lean"
+    return f"{met}{', '.join([f'{first[0]} {verb} to {first[1]}', *rest])}; together {together}"
+
+
+def _all(columns: list[ColumnTrace]) -> str:
+    return "both columns agree" if len(columns) == 2 else f"all {len(columns)} columns agree"
+
+
+def _numbers(members: list[int], coded: Collection[int]) -> str:
+    """columns 1-4 and 7; column 5, which sees codes alone,"""
+    runs: list[list[int]] = []
+    for index in members:
+        if runs and index == runs[-1][-1] + 1:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    texts = [f"{run[0] + 1}" if len(run) == 1 else f"{run[0] + 1}-{run[-1] + 1}" for run in runs]
+    if len(members) == 1:
+        return f"column {texts[0]}" + (", which sees codes alone," if members[0] in coded else "")
+    return f"columns {_listed(texts, 'and')}"
+
+
+def _verdict(step: StepTrace) -> str:
+    ranked = _ranked(step)
+    name, share = ranked[0]
+    if share >= SURE:
+        return f"{_name(name)}, {odds_text(step.log_odds)}"
+    possible = [(n, p) for n, p in ranked if p >= POSSIBLE]
+    if share >= LIKELY:
+        others = f", else {_name(possible[1][0])}" if len(possible) > 1 else ""
+        return f"most likely {_name(name)} ({share:.0%}){others}".replace("%", " %")
+    texts = [f"{_name(n)} ({100 * p:.0f} %)" for n, p in possible[:3]] or [f"{_name(name)} ({100 * share:.0f} %)"]
+    return f"could be {_listed([*texts, 'another'] if len(possible) > 3 else texts, 'or')}"
+
+
+def _ranked(step: StepTrace) -> list[tuple[str, float]]:
+    return sorted(step.posterior.items(), key=lambda item: -item[1])
+
+
+def _listed(texts: Sequence[str], word: str) -> str:
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} {word} {texts[-1]}"
+
+
+def _name(name: str) -> str:
+    return "something unknown" if name == UNKNOWN else name
+
+
+def _a(name: str) -> str:
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+
+
+def _times(count: int) -> str:
+    return "one sensation" if count == 1 else f"{count} sensations"
+
+
+# ------------------------------------------------------------------ tables
+
+
+def episode_table(rows: Iterable[EpisodeRecord], title: str = "") -> Table:
+    """One line an episode; below them the share of right answers and the medians (errors: of right answers)."""
+    rows = list(rows)
+    table = Table(title=title or None, show_footer=True)
+    table.add_column("object", _share(rows))
+    _columns(table, rows)
+    table.add_column("ADD-S (mm)", _middle([r.add_s_mm for r in rows if r.correct], ".1f"), justify="right")
+    for row in rows:
+        table.add_row(escape(row.object), *_cells(row), f"{row.add_s_mm:.1f}")
+    return table
+
+
+def compare_table(
+    one: Iterable[EpisodeRecord],
+    five: Iterable[EpisodeRecord],
+    labels: tuple[str, str] = ("one column", "five columns"),
+    title: str = "",
+) -> Table:
+    """The same episodes under two conditions side by side, matched by object, seed and rotation."""
+    sides = [{(r.object, r.seed, r.rotation_index): r for r in rows} for rows in (one, five)]
+    table = Table(title=title or None, show_footer=True)
+    table.add_column("object", "correct; medians")
+    for side, label in zip(sides, labels, strict=True):
+        _columns(table, list(side.values()), label)
+    for key in dict.fromkeys([*sides[0], *sides[1]]):
+        halves = [_cells(side[key], False) if key in side else ["–"] * 3 for side in sides]
+        table.add_row(escape(key[0]), *halves[0], *halves[1])
+    return table
+
+
+def _columns(table: Table, rows: list[EpisodeRecord], label: str = "") -> None:
+    """Answer, odds (not if two conditions share the page), sensations, pose error."""
+    prefix = f"{label}\n" if label else ""
+    errors = [row.rotation_error_deg for row in rows if row.correct]
+    table.add_column(f"{prefix}answer", _share(rows) if label else "medians")
+    if not label:
+        table.add_column("odds", justify="right")
+    table.add_column(f"{prefix}sensations", _middle([r.sensations for r in rows], "g"), justify="right")
+    table.add_column(f"{prefix}pose error (deg)", _middle(errors, ".1f"), justify="right")
+
+
+def _cells(row: EpisodeRecord, odds: bool = True) -> list[str]:
+    answer = f"undecided ({row.best_guess})" if row.answer is None else row.answer
+    colour = "green" if row.correct else "yellow" if row.answer is None else "red"
+    stated = [odds_text(row.odds_log).replace("over a million", "> 10⁶")] if odds else []
+    return [
+        f"[{colour}]{escape(answer)}[/{colour}]",
+        *stated,
+        str(row.sensations),
+        f"{row.rotation_error_deg:.1f}",
+    ]
+
+
+def _share(rows: list[EpisodeRecord]) -> str:
+    return f"{sum(row.correct for row in rows)} of {len(rows)} correct"
+
+
+def _middle(values: Sequence[float], form: str) -> str:
+    return format(median(values), form) if values else "–"
