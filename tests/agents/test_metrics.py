@@ -1,0 +1,182 @@
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+from numpy.testing import assert_allclose
+from scipy.spatial.transform import Rotation
+
+from cortical.agents import metrics
+from cortical.agents.metrics import Symmetry, rotation_error
+from cortical.envs.mesh import Part, assemble
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "symmetry.py"
+
+
+@pytest.fixture(scope="module")
+def search():
+    spec = importlib.util.spec_from_file_location("symmetry_search", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def mesh_of(shape, colours=None):
+    colour = np.full(3, 0.5) if colours is None else np.asarray(colours)
+    part = Part(np.asarray(shape.vertices), np.asarray(shape.faces), None, None, colour)
+    return assemble("shape", [part], shape.bounds.mean(0), 1.0, None)
+
+
+def groups_of(search, shape, colours=None):
+    counts = {"coarse_points": 60, "fine_points": 150, "minima": 30, "axes": 5, "angles": 12}
+    effort = search.Effort(grid=15_000, points=500, reference=10_000, **counts)
+    return search.symmetry_groups(mesh_of(shape, colours), effort)
+
+
+@pytest.mark.parametrize("extents, order", [((0.1, 0.07, 0.04), 4), ((0.06, 0.06, 0.12), 8), ((0.1,) * 3, 24)])
+def test_boxes_have_their_rotations(search, extents, order):
+    for group in groups_of(search, trimesh.creation.box(extents=extents)).values():
+        assert len(group["rotations"]) == order and group["closed"] and group["axis"] is None
+        turns = Rotation.from_quat(group["rotations"]).as_matrix()
+        assert_allclose(turns[0], np.eye(3))
+        assert_allclose(np.abs(turns).max(-1), 1.0, atol=0.02)  # signed permutations of the axes
+
+
+def test_colour_breaks_symmetry(search):
+    box = trimesh.creation.box(extents=(0.10, 0.07, 0.04))
+    top = box.face_normals[:, 2:] > 0.5
+    group = groups_of(search, box, np.where(top, (0.9, 0.1, 0.1), (0.1, 0.1, 0.9)))[1.0]
+    assert len(group["rotations"]) == 2
+    assert_allclose(np.abs(group["rotations"][1]), [0, 0, 1, 0], atol=0.02)
+
+
+def test_a_cylinder_has_an_axis_and_turns_over(search):
+    shape = trimesh.creation.cylinder(radius=0.03, height=0.10, sections=128)
+    group = groups_of(search, shape)[1.0]
+    assert_allclose(np.abs(group["axis"]), [0, 0, 1], atol=0.02)
+    assert len(group["rotations"]) == 2 and not group["full"]
+    turn = Rotation.from_quat(group["rotations"][1]).as_matrix()
+    assert_allclose(turn[2, 2], -1, atol=0.02)
+
+
+def test_a_sphere_has_all_rotations(search):
+    group = groups_of(search, trimesh.creation.icosphere(subdivisions=4, radius=0.05))[0.5]
+    assert group["full"]
+
+
+def test_rotation_error_takes_the_least_over_the_group():
+    true = Rotation.from_rotvec([0.3, -0.8, 0.5]).as_matrix()
+    half = Rotation.from_rotvec([0, 0, np.pi]).as_matrix()
+    off = Rotation.from_rotvec([0.1, 0, 0]).as_matrix()
+    assert_allclose(rotation_error(true @ half @ off, true), np.pi, atol=0.01)
+    assert_allclose(rotation_error(true @ half @ off, true, Symmetry(np.stack([np.eye(3), half]))), 0.1)
+    assert rotation_error(true, half, Symmetry(full=True)) == 0.0
+
+
+def test_rotation_error_about_an_axis_is_the_least_over_all_angles():
+    rng = np.random.default_rng(0)
+    flip = Rotation.from_rotvec([np.pi, 0, 0]).as_matrix()
+    axis = np.array([0.0, 0.0, 1.0])
+    symmetry = Symmetry(np.stack([np.eye(3), flip]), axis)
+    spins = Rotation.from_rotvec(np.radians(np.arange(0, 360, 0.25))[:, None] * axis).as_matrix()
+    for a, b in Rotation.random(20, rng=rng).as_matrix().reshape(10, 2, 3, 3):
+        tried = min(metrics.rotation_angle(a, b @ spins @ d).min() for d in (np.eye(3), flip))
+        assert rotation_error(a, b, symmetry) <= tried + 1e-12
+        assert_allclose(rotation_error(a, b, symmetry), tried, atol=5e-3)
+        assert rotation_error(b @ spins[77] @ flip, b, symmetry) < 1e-7
+    tilt = Rotation.from_rotvec([0.2, 0, 0]).as_matrix()
+    assert_allclose(rotation_error(spins[300] @ tilt, np.eye(3), symmetry), 0.2)
+
+
+def test_an_oblique_axis_needs_no_special_frame():
+    axis = np.array([1.0, 2.0, -2.0]) / 3
+    spin = Rotation.from_rotvec(1.234 * axis).as_matrix()
+    true = Rotation.from_rotvec([0.4, 0.1, -0.9]).as_matrix()
+    assert rotation_error(true @ spin, true, Symmetry(axis=axis)) < 1e-7
+
+
+def test_add_s_by_hand():
+    points = np.array([[0.0, 0, 0], [1, 0, 0]])
+    half = Rotation.from_rotvec([0, 0, np.pi]).as_matrix()
+    still = (np.eye(3), np.zeros(3))
+    assert metrics.add_s(still, still, points) == 0.0
+    assert_allclose(metrics.add_s((half, np.array([1.0, 0, 0])), still, points), 0.0, atol=1e-12)
+    assert_allclose(metrics.add_s((half, np.zeros(3)), still, points), 0.5)  # (0 + 1) / 2
+
+
+def test_wilson_by_hand():
+    assert_allclose(metrics.wilson(8, 10), (0.4902, 0.9433), atol=1e-4)
+    assert_allclose(metrics.wilson(0, 10), (0.0, 0.2775), atol=1e-4)
+    assert metrics.wilson(0, 0) == (0.0, 1.0)
+    with pytest.raises(ValueError, match="successes"):
+        metrics.wilson(3, 2)
+
+
+def row(**changed) -> metrics.EpisodeRow:
+    plain = {
+        "object": "mug", "answer": "mug", "best_guess": "mug", "odds_log": np.log(400.0), "sensations": 4,
+        "path_m": 0.2, "rotation_error_deg": 2.0, "rotation_error_half_deg": 3.0,
+        "rotation_error_double_deg": 1.0, "rotation_error_plain_deg": 90.0, "add_s_mm": 1.5,
+        "think_ms": [1.0, 3.0], "best_guess_per_step": ["duck", "mug"], "seed": 0, "rotation_index": 0,
+    }  # fmt: skip
+    return metrics.EpisodeRow(**(plain | changed))
+
+
+def test_summary_by_hand():
+    rows = [
+        row(),
+        row(sensations=8, rotation_error_deg=20.0, think_ms=[5.0]),
+        row(answer=None, sensations=500, rotation_error_deg=170.0, odds_log=1.0),
+        row(answer="unknown", best_guess="duck", rotation_error_deg=170.0, best_guess_per_step=["duck"]),
+        row(answer="duck", best_guess="duck", rotation_error_deg=170.0, best_guess_per_step=["mug", "duck"]),
+    ]
+    summary = metrics.summarise(rows)
+    assert summary["episodes"] == 5
+    assert (summary["correct"], summary["undecided"], summary["unknown"]) == (0.4, 0.2, 0.2)
+    assert summary["correct_interval"] == metrics.wilson(2, 5)
+    assert summary["best_guess_when_undecided"] == 1.0
+    assert summary["sensations_median"] == 4 and summary["sensations_mean"] == 104
+    assert summary["rotation_error_median_deg"] == summary["rotation_error_mean_deg"] == 11.0
+    assert summary["within_10deg"] == 0.5
+    assert summary["rotation_error_half_median_deg"] == 3.0 and summary["add_s_median_mm"] == 1.5
+    assert summary["think_ms_episode_median"] == 4.0 and summary["think_ms_median"] == 3.0
+    assert_allclose(summary["accuracy_curve"][:2], [0.2, 0.6])
+    assert len(summary["accuracy_curve"]) == 50 and summary["accuracy_curve"][-1] == 0.6
+    (bin_,) = summary["calibration"]
+    assert (bin_["from"], bin_["to"], bin_["decisions"], bin_["right"]) == (300.0, 1e3, 4, 0.5)
+    assert_allclose(bin_["stated"], 400 / 401)
+    json.dumps(summary)
+
+
+def test_a_summary_without_a_correct_episode():
+    summary = metrics.summarise([row(answer=None, best_guess="duck")])
+    assert summary["correct"] == 0.0 and summary["rotation_error_median_deg"] is None
+    assert summary["calibration"] == [] and summary["best_guess_when_undecided"] == 0.0
+    with pytest.raises(ValueError, match="no episodes"):
+        metrics.summarise([])
+
+
+def test_the_shipped_table_has_the_default_objects():
+    from cortical.envs.objects import open_catalogue
+
+    for tolerance in (0.5, 1, 2):
+        table = metrics.load_symmetry("default-hard", tolerance)
+        assert set(table) == set(open_catalogue("default-hard").names)
+        for symmetry in table.values():
+            assert symmetry.known and rotation_error(np.eye(3), np.eye(3), symmetry) < 1e-6
+    assert len(metrics.load_symmetry("default")["lego"].rotations) == 4
+    with pytest.raises(ValueError, match="tolerance"):
+        metrics.load_symmetry("default", 0.7)
+
+
+def test_objects_without_an_entry_get_the_identity(tmp_path):
+    symmetry = metrics.load_symmetry(str(tmp_path))["cup"]
+    assert not symmetry.known and symmetry.rotations.shape == (1, 3, 3)
+    assert not metrics.load_symmetry("default")["no such thing"].known
+    with pytest.raises(ValueError, match="no file"):
+        metrics.load_symmetry("default", path=tmp_path / "none.json")
