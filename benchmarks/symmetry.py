@@ -291,8 +291,8 @@ class Search:
     def _moved(turn: np.ndarray, shift: np.ndarray, change: np.ndarray):
         return Rotation.from_rotvec(change[:3]).as_matrix() @ turn, shift + 0.1 * change[3:]
 
-    def knows(self, turn: np.ndarray) -> bool:
-        return bool((angles(np.array(self.turns), turn) < SAME).any())
+    def knows(self, turn: np.ndarray, within: float = SAME) -> bool:
+        return bool((angles(np.array(self.turns), turn) < within).any())
 
     def consider(self, turn: np.ndarray) -> bool:
         """Refine a rotation; keep it if it passes at the largest tolerance and is new."""
@@ -411,6 +411,9 @@ class Search:
         method (Nelder and Mead, 1965) goes on from there with the largest itself. It goes on from farther off
         where there are colours, whose sharp edges least squares find hard.
         """
+        for turn, shift, score in list(zip(self.turns, self.shifts, self.scores, strict=True)):
+            if not self.knows(turn.T, 2 * SAME):
+                self._add(turn.T, -turn.T @ shift, score)
         self._share()
         reach = 2.0 if self.surface.painted else 1.25
         for k, score in enumerate(self.scores):
