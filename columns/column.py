@@ -35,8 +35,9 @@ class Column(Protocol):
         """The memory with a sensation (g, m) added; `movement` says how the object itself moved since the last."""
         ...
 
-    def nominate(self, memory: Any, limit: int) -> Hypotheses:
-        """Poses that what is remembered suggests, at most `limit` a group; empty if it suggests none."""
+    def nominate(self, memory: Any, limit: int, prior: torch.Tensor | None = None) -> Hypotheses:
+        """Poses that what is remembered suggests, at most `limit` a group; empty if it suggests none.
+        Objects of a high log `prior` (g, objects) may be searched first."""
         ...
 
     def vote(self, memory: Any, ballot: Hypotheses, curved: bool = True) -> Vote:
@@ -45,7 +46,7 @@ class Column(Protocol):
         ...
 
     def predict(self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0) -> Any:
-        """What sensors at `origin` (c, 3) looking along `gaze` (c, 3) would sense under each pose of a group's ballot."""
+        """What sensors at `origin` (c, 3) looking along `gaze` (c, 3) would sense under each pose of a ballot."""
         ...
 
     def expected_information(

@@ -16,7 +16,7 @@ from .evidence.hypotheses import Hypotheses, join, move, nothing, prune, stronge
 from .lateral import Lateral, consensus, pool
 from .messages import Consensus, Movement, Pose, Sensation, Vote
 
-SEEDING = 3  # sensations that always suggest new poses; later ones do when the best pose explains them badly
+SEEDING = 8  # sensations that always suggest new poses; later ones do when the best pose explains them badly
 FITTING = 5.0  # nats a sensation: what a right pose explains on average, or more
 
 
@@ -111,8 +111,9 @@ class Region:
     def _widen(self, belief: Belief, ballot: Hypotheses) -> Hypotheses:
         """Poses that the sensations suggest, weighed by everything remembered, put on the ballot too."""
         limit = self.first_cap if belief.steps == 1 else self.first_cap // 4
+        favour = None if belief.consensus is None else belief.consensus.log_posterior[:, :-1]
         for kind, memory in zip(self.kinds, belief.memories, strict=True):
-            seeds = kind.nominate(memory, limit)
+            seeds = kind.nominate(memory, limit, favour)
             if len(seeds):
                 total = self._vote(belief, seeds, curved=False).log_evidence.sum(1)
                 alive = seeds.log_evidence > -math.inf

@@ -36,7 +36,7 @@ class EyeConfig:
     """Angle in degrees between neighbouring patches."""
     pixels: int = 8
     """Each patch is an image of pixels x pixels rays."""
-    field_of_view: float = 6.0
+    field_of_view: float = 10.0
     """Width of one patch in degrees (12 at most)."""
     backend: Backend = "rays"
     """rays: Embree on the meshes at PyBullet's poses; camera: PyBullet's own renderer, same record."""

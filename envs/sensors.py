@@ -19,7 +19,7 @@ from .record import Images, Record
 from .retina import Retina
 from .surface import fit
 
-FOOTPRINT = 0.003
+FOOTPRINT = 0.005
 """Metres: how wide the surface fit looks."""
 GOLDEN_ANGLE = math.pi * (3.0 - math.sqrt(5.0))
 BANK_VIEWS = 64

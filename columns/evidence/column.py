@@ -22,6 +22,9 @@ from .likelihood import Tolerance
 from .memory import HIT, SEEDS, Memory
 
 
+UNLIKELY = 4.0  # nats by which an object that is out of favour is searched later
+
+
 @dataclass(frozen=True, slots=True)
 class EvidenceColumn:
     """m columns that share an atlas and a feature schema. Holds no state: a belief goes in and another comes out."""
@@ -53,25 +56,32 @@ class EvidenceColumn:
             memory = memory.moved(movement.object_motion)
         return memory.append(sensation.checked().to(self.device), self.atlas, self.schema, self.remember)
 
-    def nominate(self, memory: Memory, limit: int) -> Hypotheses:
+    def nominate(self, memory: Memory, limit: int, prior: torch.Tensor | None = None) -> Hypotheses:
         """Poses that lay one telling sensation of each group on a known object where most others fit too, at most
-        `limit` a group; none in a group that has met nothing yet."""
+        `limit` a group; none in a group that has met nothing yet. Objects of a high log `prior` (g, objects) are
+        searched first."""
         hit = (memory.kind == HIT).flatten(1)
         if not bool(hit.any()):
             return nothing(len(hit), self.device)
         anchor = self._anchor(memory, hit)
         tests = self.tests if len(memory) > 1 else limit
-        found = [self._lay(memory, g, int(at), tests, limit, bool(hit[g].any())) for g, at in enumerate(anchor)]
+        prior = torch.zeros(len(hit), len(self.atlas.names), device=self.device) if prior is None else prior
+        found = [
+            self._lay(memory, g, int(at), tests, limit, prior[g]) if bool(hit[g].any()) else self._nowhere()
+            for g, at in enumerate(anchor)
+        ]
         at = torch.arange(len(hit), device=self.device)
         return seed(self.atlas, memory.numbers.flatten(1, 2)[at, anchor], found)
 
     def _lay(
-        self, memory: Memory, group: int, anchor: int, tests: int, limit: int, any_hit: bool
+        self, memory: Memory, group: int, anchor: int, tests: int, limit: int, prior: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        if not any_hit:
-            none = torch.zeros(0, device=self.device)
-            return none.long(), none, none
-        return backend(self.device).sieve(self.atlas, memory, group, anchor, tests, limit, self.tolerance)
+        favour = prior.clamp(min=-UNLIKELY).float()
+        return backend(self.device).sieve(self.atlas, memory, group, anchor, tests, limit, self.tolerance, favour)
+
+    def _nowhere(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        none = torch.zeros(0, device=self.device)
+        return none.long(), none, none
 
     def _anchor(self, memory: Memory, hit: torch.Tensor) -> torch.Tensor:
         """(g,) which sensation, flat over columns and steps: the most telling if it is new, else the others in turn."""
@@ -86,7 +96,7 @@ class EvidenceColumn:
         return backend(self.device).weigh(self.atlas, memory, ballot, self.tolerance, curved)
 
     def predict(self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0) -> Prediction:
-        """What sensors at `origin` (c, 3) looking along `gaze` (c, 3) would sense under each pose of a group's ballot."""
+        """What sensors at `origin` (c, 3) looking along `gaze` (c, 3) would sense under each pose of a ballot."""
         return goals.predict(
             self.atlas, ballot.obj[group], ballot.rotation[group], ballot.location[group], origin, gaze
         )

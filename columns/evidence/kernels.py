@@ -48,7 +48,7 @@ def weigh(atlas: Atlas, memory, hypotheses: Hypotheses, tol: Tolerance, curved: 
     return Vote(torch.from_numpy(evidence), torch.from_numpy(slope), torch.from_numpy(information))
 
 
-def sieve(atlas: Atlas, memory, group: int, anchor: int, tests: int, limit: int, tol: Tolerance):
+def sieve(atlas: Atlas, memory, group: int, anchor: int, tests: int, limit: int, tol: Tolerance, favour):
     """As likelihood.sieve; tensors on a CPU."""
     numbers = memory.numbers[group].flatten(0, 1).numpy()
     hits = numbers[memory.kind[group].flatten().numpy() == 1]
@@ -58,7 +58,7 @@ def sieve(atlas: Atlas, memory, group: int, anchor: int, tests: int, limit: int,
     match = np.empty(len(rows), np.float32)
     _match(rows, codes, weights, numbers[anchor], bitmap, _numbers(tol), tol.surface, tol.winners, match)
     tried = turns_tried(atlas).numpy()
-    order = _strongest(match, tests // 2)
+    order = _strongest(match + favour.numpy()[atlas.owner.numpy()], tests // 2)
     order = order[: int((tried[order].cumsum() <= tests).sum())]
     pairs = int(tried[order].sum())
     node, angle, score = np.empty(pairs, np.int64), np.empty(pairs, np.float32), np.empty(pairs, np.float32)

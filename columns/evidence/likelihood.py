@@ -134,19 +134,19 @@ def features(numbers: Tensor, bitmap: Tensor, atlas: Atlas, tol: Tolerance) -> T
 
 
 def sieve(
-    atlas: Atlas, memory: "Memory", group: int, anchor: int, tests: int, limit: int, tol: Tolerance
+    atlas: Atlas, memory: "Memory", group: int, anchor: int, tests: int, limit: int, tol: Tolerance, favour: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Ways to lay sensation `anchor` (flat over columns and steps) of a group on a known object so that the others
     roughly fit too: nodes, turns about their normals (radians) and log-likelihood ratios of the anchor's features.
 
-    `tests` node-turn pairs are tried, in the order of those ratios; a quarter of the others, and one more, may miss;
+    `tests` node-turn pairs are tried, in the order of those ratios plus their objects' `favour` (o,); a quarter of the others, and one more, may miss;
     the `limit` best remain, by ratio plus a rough fit of the others' heights and normals.
     """
     flat, kind = memory.numbers[group].flatten(0, 1), memory.kind[group].flatten()
     at, hits = flat[anchor], flat[kind == 1]
     match = features(at, memory.bitmap[group].flatten(0, 1)[anchor], atlas, tol)
     tried = turns_tried(atlas)
-    order = match.argsort(descending=True, stable=True)
+    order = (match + favour[atlas.owner]).argsort(descending=True, stable=True)
     order = order[: int((tried[order].cumsum(0) <= tests).sum())]
     node = torch.repeat_interleave(order, tried[order])
     first = tried[order].cumsum(0) - tried[order]
