@@ -65,15 +65,21 @@ def best_camera(mesh: Mesh, position: np.ndarray, rotation: np.ndarray, eyes: np
     bearings = _bearings()
     rays = rays[:: max(1, len(rays) // MANY)]
     out = unit(eyes - position) @ bearings.T
-    worth = 0.7 * np.sqrt(1.0 - np.clip(out, -1, 1) ** 2).mean(0) + 0.1 * bearings[:, 2]
+    across = unit(np.cross(bearings, (0.0, 0.0, 1.0))) @ unit(eyes - position).mean(0)
+    worth = 0.6 * np.sqrt(1.0 - np.clip(out, -1, 1) ** 2).mean(0) + 0.3 * np.abs(across) + 0.1 * bearings[:, 2]
     if len(rays):
-        back = unit(rays[:, 0] - rays[:, 1])
-        starts = (rays[:, 1] + 0.003 * back - position) @ rotation
+        starts = (off_surface(rays) - position) @ rotation
         origins, ways = np.repeat(starts, len(bearings), 0), np.tile(bearings @ rotation, (len(rays), 1))
         met = Retina([mesh], 1, 0.1).cast(np.zeros(len(origins), int), origins, ways)[0]
-        worth = worth + np.isinf(met).reshape(len(rays), -1).mean(0) + 0.4 * np.clip(back @ bearings.T, 0, 1).mean(0)
+        facing = np.clip(unit(rays[:, 0] - rays[:, 1]) @ bearings.T, 0, 1)
+        worth = worth + np.isinf(met).reshape(len(rays), -1).mean(0) + 0.6 * facing.mean(0)
     best = bearings[int(np.argmax(worth))]
     return Camera(position + AWAY * best, looking(-best))
+
+
+def off_surface(rays: np.ndarray) -> np.ndarray:
+    """Sensed points, (m, 3), moved 3 mm towards the eye: noise puts some a little below the surface they lie on."""
+    return rays[:, 1] + 0.003 * unit(rays[:, 0] - rays[:, 1])
 
 
 def view(mesh: Mesh, position: np.ndarray, rotation: np.ndarray, camera: Camera, pixels: int = PIXELS) -> View:

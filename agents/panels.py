@@ -107,9 +107,7 @@ def _raster(axes: Axes, trace: Sequence[StepTrace], entropy: np.ndarray) -> None
             dark = entropy[row, k] > 0.6 * image.norm.vmax  # type: ignore[operator]
             text = column.best if column.best != step.best else "" if point else "×"
             if text and steps * columns <= 400 and _fits(axes, text, 1):
-                axes.text(
-                    k + 1, row + 1, text, color="white" if dark else INK, fontsize=9.5, ha="center", va="center"
-                )
+                axes.text(k + 1, row + 1, text, color="white" if dark else INK, fontsize=9.5, ha="center", va="center")
     axes.set_ylim(columns + 0.5, 0.5 - 0.2 * columns)
     every = max(1, math.ceil(columns / 9))
     axes.set_yticks(range(1, columns + 1, every), [f"column {c}" for c in range(1, columns + 1, every)])
@@ -133,9 +131,7 @@ def _strip(axes: Axes, trace: Sequence[StepTrace]) -> None:
         )
         if _fits(axes, name, end - start):
             middle = (start + end + 1) / 2
-            axes.text(
-                middle, 0.932, name, color="white", fontsize=10, weight="bold", ha="center", va="center", **place
-            )
+            axes.text(middle, 0.932, name, color="white", fontsize=10, weight="bold", ha="center", va="center", **place)
         start = end
 
 

@@ -10,7 +10,7 @@ from matplotlib.colors import LinearSegmentedColormap, hsv_to_rgb
 from cortical.columns.object_map import ObjectMap
 from cortical.envs.mesh import Mesh
 
-from .camera import Camera, best_camera, lit, view
+from .camera import Camera, best_camera, lit, off_surface, view
 from .panels import INK, UNSURE, titled
 from .rollout import EpisodeRecord
 
@@ -25,7 +25,8 @@ def draw_scene(axes: Axes, record: EpisodeRecord, mesh: Mesh) -> Camera:
     position, rotation = np.asarray(record.position), np.asarray(record.rotation)
     eyes = np.array([step.eye for step in record.trace])
     points, owner = _sensed(record)
-    camera = best_camera(mesh, position, rotation, eyes, np.stack([eyes[owner], points], axis=1))
+    rays = np.stack([eyes[owner], points], axis=1)
+    camera = best_camera(mesh, position, rotation, eyes, rays)
     seen = view(mesh, position, rotation, camera)
     centre = camera.project(position[None])[0][0]
     extent = (centre[0] - seen.half, centre[0] + seen.half, centre[1] + seen.half, centre[1] - seen.half)
@@ -37,8 +38,9 @@ def draw_scene(axes: Axes, record: EpisodeRecord, mesh: Mesh) -> Camera:
         way = np.stack([places[:-1], places[1:]], axis=1)
         axes.add_collection(LineCollection(list(way), colors=colours[1:], linewidths=2.2, alpha=0.75, zorder=3))
     axes.scatter(*places.T, s=34, marker="D", c=colours, edgecolors="white", linewidths=0.8, zorder=4)
-    spots, ahead = camera.project(points)
-    hidden = seen.hides(spots, ahead) if len(spots) else np.zeros(0, bool)
+    spots, _ = camera.project(points)
+    aside, ahead = camera.project(off_surface(rays))
+    hidden = seen.hides(aside - centre, ahead)
     _dots(axes, spots, colours[owner], hidden)
     _frame(axes, np.concatenate([places, spots, centre + seen.half * np.array([[-0.85, -0.85], [0.85, 0.85]])]))
     gazes = {int(k): spots[np.flatnonzero(owner == k)[0]] for k in np.unique(owner)}
@@ -84,8 +86,8 @@ def _number(axes: Axes, spots: dict[int, np.ndarray], colours: np.ndarray, keep_
         if room[best] > 10:
             taken.append(around[best])
             axes.text(
-                around[best][0], around[best][1], str(k + 1), color="white", fontsize=9.5, weight="bold", ha="center", va="center",
-                zorder=7, bbox={"boxstyle": "circle,pad=0.22", "fc": colours[k], "ec": "white", "lw": 0.8},
+                around[best][0], around[best][1], str(k + 1), color="white", fontsize=9.5, weight="bold",
+                ha="center", va="center", zorder=7, bbox={"boxstyle": "circle,pad=0.22", "fc": colours[k], "ec": "white", "lw": 0.8},
             )  # fmt: skip
 
 

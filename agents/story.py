@@ -30,8 +30,7 @@ def tell(record: EpisodeRecord, coded: Collection[int] = ()) -> list[str]:
     if not record.trace:
         return [f"{_times(record.sensations)}. {ending(record)}"]
     lines = [
-        f"sensation {k + 1}: {_movement(record, k)}; {_belief(record.trace[k], coded)}"
-        for k in turning_points(record)
+        f"sensation {k + 1}: {_movement(record, k)}; {_belief(record.trace[k], coded)}" for k in turning_points(record)
     ]
     lines[-1] += f". {ending(record)}"
     return lines
