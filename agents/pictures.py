@@ -96,7 +96,7 @@ def run_picture(rows_by_label: Mapping[str, Sequence[EpisodeRecord]], path: str 
     _draw_needed(panels[1], rows_by_label)
     _draw_errors(panels[2], rows_by_label)
     if wrong:
-        _draw_wrong(panels[3], wrong)
+        _draw_wrong(panels[3], wrong, list(rows_by_label))
     return save(figure, path)
 
 
@@ -205,13 +205,12 @@ def _wrong(rows_by_label: Mapping[str, Sequence[EpisodeRecord]]) -> Counter[tupl
     )
 
 
-def _draw_wrong(axes: Axes, wrong: Counter[tuple[str, str, str]]) -> None:
+def _draw_wrong(axes: Axes, wrong: Counter[tuple[str, str, str]], labels: Sequence[str]) -> None:
     """The most frequent confusions as bars, the labels' bars one after the other."""
     total: Counter[tuple[str, str]] = Counter()
     for (name, answer, _), count in wrong.items():
         total[name, answer] += count
     pairs = [pair for pair, _ in total.most_common(10)]
-    labels = list(dict.fromkeys(label for _, _, label in wrong))
     start = np.zeros(len(pairs))
     for label, colour in zip(labels, _colours(labels), strict=True):
         counts = np.array([wrong[(*pair, label)] for pair in pairs])

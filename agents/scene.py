@@ -87,7 +87,8 @@ def _number(axes: Axes, spots: dict[int, np.ndarray], colours: np.ndarray, keep_
             taken.append(around[best])
             axes.text(
                 around[best][0], around[best][1], str(k + 1), color="white", fontsize=9.5, weight="bold",
-                ha="center", va="center", zorder=7, bbox={"boxstyle": "circle,pad=0.22", "fc": colours[k], "ec": "white", "lw": 0.8},
+                ha="center", va="center", zorder=7,
+                bbox={"boxstyle": "circle,pad=0.22", "fc": colours[k], "ec": "white", "lw": 0.8},
             )  # fmt: skip
 
 

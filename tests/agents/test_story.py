@@ -39,7 +39,8 @@ def record(*steps: StepTrace, **changes) -> EpisodeRecord:
         object="mug", answer="mug", best_guess="mug", odds_log=math.log(1234), sensations=len(steps), path_m=0.1,
         rotation_error_deg=2.1, rotation_error_half_deg=2.1, rotation_error_double_deg=2.1,
         rotation_error_plain_deg=90.0, add_s_mm=1.5, think_ms=[3.0] * len(steps),
-        best_guess_per_step=[s.best for s in steps], seed=0, rotation_index=0, position=[0.0] * 3, rotation=np.eye(3).tolist(), estimated_position=[0.0] * 3,
+        best_guess_per_step=[s.best for s in steps], seed=0, rotation_index=0,
+        position=[0.0] * 3, rotation=np.eye(3).tolist(), estimated_position=[0.0] * 3,
         estimated_rotation=np.eye(3).tolist(), trace=list(steps),
     )  # fmt: skip
     return replace(known, **changes)
