@@ -165,4 +165,4 @@ def _merge_codes(old: ObjectMap, owner: Tensor, code: Tensor, nodes: int, code_b
     flat = owner[len(old) :, None] * code_bits + code
     counts.view(-1).index_add_(0, flat.flatten(), torch.ones(flat.numel()))
     top, bits = counts.sort(dim=1, descending=True, stable=True)
-    return bits[:, :slots], top[:, :slots]
+    return bits[:, :slots].clone(), top[:, :slots].clone()  # not views that keep all columns alive

@@ -16,7 +16,7 @@ from .evidence.hypotheses import Hypotheses, join, move, nothing, prune, stronge
 from .lateral import Lateral, consensus, pool
 from .messages import Consensus, Movement, Pose, Sensation, Vote
 
-SEEDING = 8  # sensations that always suggest new poses; later ones do when the best pose explains them badly
+SEEDING = 3  # sensations that always suggest new poses; later ones do when the best pose explains them badly
 FITTING = 5.0  # nats a sensation: what a right pose explains on average, or more
 
 
@@ -135,7 +135,7 @@ class Region:
             ballot = prune(ballot, self.first_cap)
             return replace(belief, ballot=ballot, consensus=self._agree(ballot, ballot.log_evidence[:, None], objects))
         ballot = replace(prune(ballot, self._cap(belief.steps), objects=objects), pivot=self._pivot(belief))
-        for _ in range(2 if belief.steps <= SEEDING else 1):
+        for _ in range(2):
             votes = pool(self._vote(belief, ballot))
             ballot = refine.step(ballot, votes.slope, votes.information)
         votes = self._vote(belief, ballot)

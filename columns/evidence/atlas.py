@@ -16,6 +16,8 @@ from .blur import blurred
 
 REACH = 2.5  # voxels: how far from a node its voxels know of it
 NOTHING = -1
+THIRD = 0.38  # a normal's component beyond which it counts as facing along that axis
+FACING, LEANING = 0.8, 0.25  # cosines: a node faces that way, or at least leans there
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,8 @@ class Atlas:
     owner : (n,) int64, object of each node
     corner : (o, 3) float32 metres, low corner of each object's grid, object frame
     shape : (o, 3) int64 voxels;  offset : (o,) int64, first voxel of the object
-    nearest : (v, 6) int32, node nearest to the voxel's centre for each facing (+x -x +y -y +z -z), NOTHING if none
+    nearest : (v, 27) int32, node nearest to the voxel's centre for each facing (each axis of the normal below -THIRD,
+        between, or above THIRD), NOTHING if none
     distance : (v,) float32 metres to the nearest node, at most `far`
     voxel, far : metres
     """
@@ -97,8 +100,8 @@ class Atlas:
     def nearest_node(self, obj: Tensor, point: Tensor, normal: Tensor) -> Tensor:
         """Node nearest to points (..., 3) of objects (...) with about this normal (..., 3); NOTHING if none is near."""
         voxel = self.voxel_of(obj, point)
-        axis = normal.abs().argmax(-1)
-        facing = axis * 2 + (normal.gather(-1, axis[..., None])[..., 0] < 0)
+        thirds = (normal > THIRD).long() - (normal < -THIRD).long() + 1
+        facing = (thirds[..., 0] * 3 + thirds[..., 1]) * 3 + thirds[..., 2]
         node = self.nearest[voxel.clamp(min=0), facing].long()
         return torch.where(voxel >= 0, node, NOTHING)
 
@@ -133,7 +136,7 @@ def _pack_one(known: ObjectMap, schema: FeatureSchema) -> dict[str, Tensor]:
     cells, nodes, gap = _neighbourhoods(points, corner, shape, voxel)
     count = int(shape.prod())
     distance = torch.full((count,), REACH * voxel).scatter_reduce(0, cells, gap, "amin")
-    nearest = torch.stack([_nearest(cells, nodes, gap, normals, facing, count) for facing in range(6)], 1)
+    nearest = torch.stack([_nearest(cells, nodes, gap, normals, facing, count) for facing in range(27)], 1)
     assert rows.shape[1] == ROW and spread.shape[1] == SPREAD
     return {
         "rows": rows, "spread": spread, "table": node_table(rows, spread, schema),
@@ -157,9 +160,12 @@ def _neighbourhoods(points: Tensor, corner: Tensor, shape: Tensor, voxel: float)
 
 def _nearest(cells, nodes, gap, normals, facing: int, count: int) -> Tensor:
     """Per voxel the nearest node whose normal leans towards the facing; NOTHING where there is none."""
-    lean = normals[:, facing // 2] * (1 - 2 * (facing % 2))
-    keep = lean[nodes] > 0.25
-    # distance (whole micrometres) above, node below: the minimum of one integer finds both
-    key = (gap[keep] * 1e6).long() * (1 << 32) + nodes[keep]
+    towards = torch.tensor([facing // 9, facing // 3 % 3, facing % 3]).float() - 1
+    lean = normals @ torch.nn.functional.normalize(towards, dim=0)
+    keep = lean[nodes] > LEANING
+    # a node that only leans that way stands behind all that face it; of equals the nearest: distance (whole
+    # micrometres) above, node below, so that the minimum of one integer finds both
+    rank = (gap[keep] * 1e6).long() + (lean[nodes[keep]] < FACING).long() * 1_000_000
+    key = rank * (1 << 32) + nodes[keep]
     best = torch.full((count,), torch.iinfo(torch.int64).max).scatter_reduce(0, cells[keep], key, "amin")
     return torch.where(best < torch.iinfo(torch.int64).max, best % (1 << 32), NOTHING).int()

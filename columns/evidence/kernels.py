@@ -11,7 +11,7 @@ from numba import njit
 
 from ..messages import Vote
 from . import likelihood
-from .atlas import Atlas
+from .atlas import THIRD, Atlas
 from .hypotheses import ASIDE, Hypotheses, turns_tried
 from .likelihood import (
     LOG_DEPTH,
@@ -136,12 +136,10 @@ def _node(corner, shape, offset, nearest, voxel, o, p, normal):
     cell = _voxel(corner, shape, offset, voxel, o, p[0], p[1], p[2])
     if cell < 0:
         return -1
-    axis = 0
-    if abs(normal[1]) > abs(normal[axis]):
-        axis = 1
-    if abs(normal[2]) > abs(normal[axis]):
-        axis = 2
-    return nearest[cell, axis * 2 + (1 if normal[axis] < 0 else 0)]
+    facing = 0
+    for i in range(3):
+        facing = facing * 3 + (2 if normal[i] > THIRD else 0 if normal[i] < -THIRD else 1)
+    return nearest[cell, facing]
 
 
 @njit(cache=True)
