@@ -54,7 +54,7 @@ class Region:
     lateral: Lateral
     objects: tuple[str, ...]
     first_cap: int = 4_000
-    keep: int = 256
+    keep: int = 128
     trust: float = 1.0
 
     def begin(self, groups: int = 1) -> Belief:
@@ -135,7 +135,7 @@ class Region:
             ballot = prune(ballot, self.first_cap)
             return replace(belief, ballot=ballot, consensus=self._agree(ballot, ballot.log_evidence[:, None], objects))
         ballot = replace(prune(ballot, self._cap(belief.steps), objects=objects), pivot=self._pivot(belief))
-        for _ in range(2):
+        for _ in range(2 if belief.steps <= SEEDING else 1):
             votes = pool(self._vote(belief, ballot))
             ballot = refine.step(ballot, votes.slope, votes.information)
         votes = self._vote(belief, ballot)

@@ -60,7 +60,7 @@ class ColumnConfig:
     """Metres between neighbouring points of a map."""
     first_cap: int = 4_000
     """Hypotheses a region keeps after its first sensation."""
-    keep: int = 256
+    keep: int = 128
     """Hypotheses a region keeps in the long run."""
     outlier: float = 0.03
     """Share of sensations that the noise model does not explain (the floor of the likelihood)."""
@@ -110,7 +110,7 @@ class LearnConfig:
 class DecisionConfig:
     """When an episode ends."""
 
-    odds: float = 1e6
+    odds: float = 1e7
     """Posterior odds of one object against all others and 'none of those I know' that decide."""
     max_sensations: int = 500
     """Sensations after which an episode ends undecided."""

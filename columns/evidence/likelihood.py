@@ -59,7 +59,7 @@ class Tolerance:
     surface: bool
     winners: int
     outlier: float = 0.03
-    outlier_facing: float = 0.15
+    outlier_facing: float = 0.08
     outlier_direction: float = 0.10
     outlier_feature: float = 0.08
     code_slope: float = 3.9

@@ -1,0 +1,165 @@
+"""How well objects are recognised, by the protocol of docs in README ("How recognition is measured").
+
+    python benchmarks/recognition.py --suite default --condition noise --columns 5 --policy information_gain
+
+Maps are learnt once per set of learning settings and kept in --maps. The result file holds the command, versions,
+seeds and the per-episode rows; the last line printed is one JSON object with the figures.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from rich.progress import track
+
+from cortical.agents.brain import build_region
+from cortical.agents.learning import learn_objects
+from cortical.agents.metrics import summarise
+from cortical.agents.records import PACKAGES, RunFolder, learning_settings
+from cortical.agents.rollout import EpisodeRecord, make_agent, run_episode
+from cortical.configs.load import load, validate
+from cortical.configs.schema import Experiment, WorldConfig
+
+RESULTS = Path(__file__).parent / "results"
+SUITES = {"ycb10": "monty_distinct10", "ycb10similar": "monty_similar10", "ycb77": "monty77"}
+KEYS = (
+    "correct", "undecided", "sensations_median", "sensations_p95", "rotation_error_median_deg", "within_10deg",
+    "add_s_median_mm", "think_ms_median", "think_ms_p95", "episodes",
+)  # fmt: skip
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--suite", default="default", choices=["default", "default-hard", *SUITES])
+    parser.add_argument("--condition", default="noise", choices=["clean", "noise", "rawnoise", "dropout"])
+    parser.add_argument("--columns", type=int, default=1)
+    parser.add_argument("--policy", default="information_gain", choices=["information_gain", "saccade"])
+    parser.add_argument("--features", default="surface", choices=["surface", "sdr", "both"])
+    parser.add_argument("--backend", default="rays", choices=["rays", "camera"])
+    parser.add_argument("--topology", default="all-to-all")
+    parser.add_argument("--objects", help="folder of meshes in the YCB layout, for the ycb suites")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="published: 0 1 2; tune on 100 and up")
+    parser.add_argument("--rotations", type=int, help="random poses per object and seed (10; 3 for ycb77)")
+    parser.add_argument("--maps", type=Path, default=Path("runs/maps"), help="where learnt maps are kept")
+    parser.add_argument("--output", type=Path, help="result file (default: benchmarks/results/recognition-...json)")
+    parser.add_argument("--workers", type=int, default=2)
+    return parser.parse_args()
+
+
+def experiment_of(args: argparse.Namespace) -> Experiment:
+    """The configuration that the arguments ask for."""
+    if args.suite in SUITES and not args.objects:
+        raise SystemExit(f"--suite {args.suite} needs --objects DIR, a folder of meshes in the YCB layout")
+    source = f"{args.objects}#{SUITES[args.suite]}" if args.suite in SUITES else args.suite
+    base = load("default")
+    return validate(
+        replace(
+            base,
+            world=WorldConfig(objects=source),
+            eye=replace(base.eye, columns=args.columns, noise=args.condition, backend=args.backend),
+            column=replace(base.column, features=args.features),
+            lateral=replace(base.lateral, topology=args.topology),
+            policy=replace(base.policy, name=args.policy),
+        )
+    )
+
+
+def maps_folder(root: Path, experiment: Experiment) -> RunFolder:
+    """A folder of its own for every set of learning settings."""
+    import hashlib
+
+    coded = experiment.column.features != "surface" or experiment.column.code_column
+    settings = json.dumps([learning_settings(experiment), coded], sort_keys=True)
+    plain = Experiment(world=experiment.world, eye=replace(experiment.eye, columns=1, noise="clean"))
+    plain = replace(plain, column=replace(plain.column, features="both" if coded else "surface"), learn=experiment.learn)
+    return RunFolder(root / hashlib.sha256(settings.encode()).hexdigest()[:12], plain, "benchmark maps")
+
+
+def learn(args: argparse.Namespace, experiment: Experiment, names: tuple[str, ...]) -> None:
+    """Learn what the maps' folder lacks."""
+    folder = maps_folder(args.maps, experiment)
+    learn_objects(folder.experiment, names, folder, lambda name, readings: print(f"{name}: {readings} readings", flush=True))
+
+
+def episodes(job: tuple[argparse.Namespace, str, tuple[int, ...], int]) -> list[EpisodeRecord]:
+    """All episodes of one object, in a process of its own."""
+    args, name, seeds, rotations = job
+    torch.set_num_threads(1)
+    agent = _agent(args)
+    source = experiment_of(args).world.objects
+    return [run_episode(agent, source, name, s, r, traced=False) for s in seeds for r in range(rotations)]
+
+
+_AGENTS: dict[str, object] = {}
+
+
+def _agent(args: argparse.Namespace):
+    if "agent" not in _AGENTS:
+        from cortical.envs.sensors import shared_catalogue
+
+        experiment = experiment_of(args)
+        folder = maps_folder(args.maps, experiment)
+        names = shared_catalogue(experiment.world.objects).names
+        maps = learn_objects(folder.experiment, names, folder, lambda name, readings: None)
+        _AGENTS["agent"] = make_agent(experiment, build_region(experiment, maps))
+    return _AGENTS["agent"]
+
+
+def main() -> None:
+    args = arguments()
+    torch.set_num_threads(1)
+    experiment = experiment_of(args)
+    from cortical.envs.sensors import shared_catalogue
+
+    names = shared_catalogue(experiment.world.objects).names
+    learn(args, experiment, names)
+    rotations = args.rotations or (3 if args.suite == "ycb77" else 10)
+    jobs = [(args, name, tuple(args.seeds), rotations) for name in names]
+    records: list[EpisodeRecord] = []
+    with ProcessPoolExecutor(args.workers) as pool:
+        for done in track(pool.map(episodes, jobs), "episodes", total=len(jobs)):
+            records += done
+    rows = [{k: v for k, v in asdict(record).items() if k != "trace"} for record in records]
+    summary = summarise(rows)
+    write(args, experiment, summary, rows)
+    print(json.dumps({key: summary[key] for key in KEYS}))
+
+
+def write(args: argparse.Namespace, experiment: Experiment, summary: dict, rows: list[dict]) -> None:
+    """The result file."""
+    command = f"python benchmarks/recognition.py --suite {args.suite} --condition {args.condition}"
+    command += f" --columns {args.columns} --policy {args.policy} --features {args.features} --backend {args.backend}"
+    command += f" --topology {args.topology}" + (" --objects $YCB" if args.objects else "")
+    parts = (args.suite, args.condition, str(args.columns), args.policy, args.features, args.backend)
+    output = args.output or RESULTS / f"recognition-{'-'.join(parts)}.json"
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+    result = {
+        "command": command, "commit": commit, "versions": {p: version(p) for p in PACKAGES},
+        "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}", "threads": 1,
+        "seeds": args.seeds, "odds": experiment.decision.odds, "trust": experiment.column.trust, "summary": summary,
+        "rows": [_rounded(row) for row in rows],
+    }  # fmt: skip
+    output.parent.mkdir(parents=True, exist_ok=True)
+    head = {key: value for key, value in result.items() if key != "rows"}
+    lines = ",\n".join(json.dumps(row) for row in result["rows"])
+    output.write_text(json.dumps(head, indent=1)[:-2] + ',\n "rows": [\n' + lines + "\n]}\n")
+
+
+def _rounded(value):
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, list):
+        return [_rounded(v) for v in value]
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    return value
+
+
+if __name__ == "__main__":
+    main()
