@@ -82,7 +82,7 @@ class Agent:
         """The next action, what it is expected to teach and why."""
         self._remember(sensation)
         situation = self._situation(belief)
-        goals = [self.policy.goals(situation, random)]
+        goals = self.policy.goals(situation, random)
         position, gaze, gain, reason = choose(goals, self.env.eye)
         action, _ = encode(self.env.eye, position, gaze, self.env.limits)
         return action, gain, reason

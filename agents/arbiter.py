@@ -15,7 +15,7 @@ def choose(goals: list[Goal], eye: Eye) -> tuple[np.ndarray, np.ndarray, float, 
     """
     best: tuple[float, np.ndarray, np.ndarray, float, str] | None = None
     for goal in goals:
-        origin, target, gain = goal.origin.double().numpy(), goal.target.double().numpy(), goal.gain.double().numpy()
+        origin, target, gain = (x.double().cpu().numpy() for x in (goal.origin, goal.target, goal.gain))
         if len(gain) == 0:
             continue
         worth = gain - PATH_COST * np.linalg.norm(origin - eye.position, axis=1)

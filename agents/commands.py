@@ -32,21 +32,15 @@ def demo(arguments: "Demo") -> None:
     )
     many = f"{experiment.eye.columns} columns"
     several = runs.recognise(experiment, folder, maps, many, arguments.names, arguments.rotations)
-    console.print(story.compare_table(one, several))
-    shown = _worth_telling(one)
+    console.print(story.compare_table(one, several, ("1 column", many)))
+    shown = story.worth_telling(one)
     console.print(f"\n[bold]How one column recognised the {shown.object}[/bold]")
     for line in story.tell(shown):
-        console.print(f"  {line}")
+        console.print(story.wrapped(line, console.width), highlight=False, markup=False, soft_wrap=True)
     mesh = shared_catalogue(experiment.world.objects).mesh(shown.object)
-    pictures.episode_picture(shown, mesh, maps[shown.object], folder.path / "episode.png")
+    pictures.episode_picture(shown, mesh, maps[shown.object], folder.path / "episode.png", experiment.decision.odds)
     pictures.run_picture({"1 column": one, many: several}, folder.path / "run.png")
     console.print(f"\npictures: {folder.path / 'episode.png'} and {folder.path / 'run.png'}")
-
-
-def _worth_telling(records: list[EpisodeRecord]) -> EpisodeRecord:
-    """An episode that was decided rightly, neither at once nor after long."""
-    right = [r for r in records if r.correct] or records
-    return min(right, key=lambda r: (abs(r.sensations - 6), r.rotation_error_deg))
 
 
 def learn(arguments: "Learn") -> None:

@@ -16,7 +16,8 @@ from .rollout import StepTrace
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#444444")
 INK, FAINT, UNSURE = "#222222", "#9a9a9a", "#888888"
 DOUBT = LinearSegmentedColormap.from_list("doubt", ["#f7fbff", "#c6dbef", "#6baed6", "#2171b5"])
-FLOOR, CEILING = math.log(1e-3), math.log(1e5)
+FLOOR = math.log(1e-3)
+"""Lower log odds are drawn as these."""
 
 
 def titled(axes: Axes, title: str) -> None:
@@ -33,22 +34,34 @@ def draw_belief(axes: Axes, trace: Sequence[StepTrace], odds: float) -> None:
     """Odds of the most probable objects over the sensations, and the odds that decide."""
     steps = np.arange(1, len(trace) + 1)
     top = ranked(trace)
+    decades = max(1, math.floor(math.log10(odds) + 1e-9) + 1)  # the first power of ten above the odds that decide
+    ceiling = decades * math.log(10)
     ends = {}
     for name, colour in zip(top, colours_of(top), strict=True):
-        line = np.clip([_log_odds(step, name) for step in trace], FLOOR, CEILING)
+        line = np.clip([_log_odds(step, name) for step in trace], FLOOR, ceiling)
         axes.plot(steps, line, color=colour, lw=2.2, marker="o" if len(steps) <= 30 else "", ms=5, clip_on=False)
         ends[name] = (float(line[-1]), colour)
     axes.axhline(math.log(odds), color=INK, lw=1.1, ls=(0, (4, 3)))
-    axes.text(0.012, math.log(odds) + 0.25, "decides", transform=axes.get_yaxis_transform(), fontsize=10, color=INK)
-    _end_labels(axes, ends, steps[-1])
-    ticks = {f"1 : {10**k:,}": -k for k in (3, 2, 1)} | {f"{10**k:,} : 1": k for k in range(6)}
-    names = [f"≤ {name}" if k == -3 else f"≥ {name}" if k == 5 else name for name, k in ticks.items()]
-    axes.set_yticks([k * math.log(10) for k in ticks.values()], names)
-    axes.set_ylim(FLOOR - 0.6, CEILING + 0.4)
+    axes.set_ylim(FLOOR - 0.6, ceiling + 0.4)
+    axes.annotate(
+        "decides", (0.012, math.log(odds)), (0, -2), xycoords=axes.get_yaxis_transform(), textcoords="offset points",
+        fontsize=10, color=INK, va="top",
+    )  # fmt: skip
+    _end_labels(axes, ends, steps[-1], ceiling)
+    every = math.ceil((decades + 3) / 12)
+    shown = sorted({-3, decades, *range(0, decades, every), *range(0, -3, -every)})
+    axes.set_yticks([k * math.log(10) for k in shown], [_odds_tick(k, decades) for k in shown])
     _steps(axes, len(trace), 1.2)
     axes.grid(axis="y", color="#ececec", lw=0.8)
     axes.set_axisbelow(True)
     titled(axes, "belief: odds of each object against all others")
+
+
+def _odds_tick(power: int, highest: int) -> str:
+    """'≤ 1 : 1,000', '100 : 1', '≥ 10⁸ : 1': all beyond the ends is drawn at the ends."""
+    number = f"{10 ** abs(power):,}" if abs(power) < 5 else f"$10^{{{power}}}$"
+    text = f"1 : {number}" if power < 0 else f"{number} : 1"
+    return f"≤ {text}" if power == -3 else f"≥ {text}" if power == highest else text
 
 
 def _log_odds(step: StepTrace, name: str) -> float:
@@ -58,9 +71,9 @@ def _log_odds(step: StepTrace, name: str) -> float:
     return math.log(share / (1 - share)) if share > 1e-12 else FLOOR
 
 
-def _end_labels(axes: Axes, ends: dict[str, tuple[float, str]], last: int) -> None:
+def _end_labels(axes: Axes, ends: dict[str, tuple[float, str]], last: int, ceiling: float) -> None:
     """Names at the right ends of lines, pushed apart where they would overlap."""
-    gap = 0.078 * (CEILING - FLOOR)
+    gap = 0.078 * (ceiling - FLOOR)
     order = sorted(ends, key=lambda name: -ends[name][0])
     heights = [ends[name][0] for name in order]
     for i in range(1, len(heights)):

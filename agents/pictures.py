@@ -28,7 +28,7 @@ CURVE = 20
 
 
 def episode_picture(
-    record: EpisodeRecord, mesh: Mesh, object_map: ObjectMap | None, path: str | Path, odds: float = 300.0
+    record: EpisodeRecord, mesh: Mesh, object_map: ObjectMap | None, path: str | Path, odds: float = 1e7
 ) -> Path:
     """One episode in four panels: the object and the way of the eye, the map and what was sensed laid on it,
     belief over time, and doubt in every column.
@@ -161,20 +161,23 @@ def _draw_needed(axes: Axes, rows_by_label: Mapping[str, Sequence[EpisodeRecord]
     last = max(5, int(np.percentile(every, 97)))
     wide = max(1, -(-last // 25))
     edges = np.arange(1, last + wide + 1, wide)
-    width = 0.84 / len(decided)
+    width, highest = 0.84 / len(decided), 0.0
     for i, ((label, counts), colour) in enumerate(zip(decided.items(), _colours(rows_by_label), strict=True)):
         bars = np.histogram(np.minimum(counts, edges[-1] - 1), np.append(edges, edges[-1] + wide)[: len(edges)])[0]
         share = 100 * bars / max(1, len(rows_by_label[label]))
         middle = f"median {np.median(counts):g}" if counts else "none decided"
         place = np.arange(len(share)) + (i - (len(decided) - 1) / 2) * width
         axes.bar(place, share, width, color=colour, label=f"{label}: {middle}")
+        highest = max(highest, float(share.max()))
     names = [f"{a}" if wide == 1 else f"{a}-{a + wide - 1}" for a in edges[:-1]]
     if max(every) >= edges[-1]:
-        names[-1] = f"≥ {edges[-2]}"
+        names[-1] = f"{edges[-2]}+"
     skip = max(1, len(names) // 10)
     ticks = sorted({*range(0, len(names) - skip, skip), len(names) - 1})
     axes.set_xticks(ticks, [names[k] for k in ticks])
-    axes.legend(frameon=False, fontsize=11)
+    axes.legend(frameon=False, fontsize=11, loc="upper right")
+    taken = (24 * len(decided) + 18) / axes.get_window_extent().height  # by the legend, in pixels: above all bars
+    axes.set_ylim(0, max(1.0, highest) / (1 - min(0.8, taken)))
     _label(axes, "sensations until it is decided", "sensations", "% of the episodes")
 
 
@@ -191,7 +194,7 @@ def _draw_errors(axes: Axes, rows_by_label: Mapping[str, Sequence[EpisodeRecord]
     axes.set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
     axes.set_ylim(0, 103)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=11, loc="upper left")
+        axes.legend(frameon=False, fontsize=11, loc="best")
     _label(axes, "rotation errors of right answers (after symmetry)", "degrees", "% at most this far off")
 
 

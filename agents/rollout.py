@@ -6,7 +6,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
 
+from cortical.columns.lateral import log_odds
 from cortical.columns.region import Region
 from cortical.configs.schema import Experiment
 from cortical.envs.explore import ObjectExploreEnv
@@ -20,7 +22,7 @@ from .sensing import Senses
 
 @dataclass(frozen=True)
 class ColumnTrace:
-    """What one column believed after one step."""
+    """What one column believed after one step; `alone`: by its own sensations, before the votes were exchanged."""
 
     entropy: float
     """Of its posterior over objects and 'none', nats."""
@@ -28,6 +30,9 @@ class ColumnTrace:
     """Its most probable object."""
     log_odds: float
     """Of that object against all others and 'none'."""
+    alone_entropy: float
+    alone_best: str
+    alone_log_odds: float
 
 
 @dataclass(frozen=True)
@@ -112,12 +117,8 @@ def _trace(step: Step, objects: tuple[str, ...]) -> StepTrace:
     names = (*objects, "unknown")
     posterior = consensus.log_posterior[0].exp()
     top = posterior.argsort(descending=True)[:8].tolist()
-    columns = []
-    for view in consensus.column_log_posterior[0]:
-        best, share = int(view.argmax()), view.exp()
-        rest = 1 - float(share[best])
-        odds = float(view[best]) - math.log(max(rest, 1e-300))
-        columns.append(ColumnTrace(float(-(share * view).sum()), names[best], odds))
+    pairs = zip(consensus.column_log_posterior[0], consensus.alone_log_posterior[0], strict=True)
+    columns = [ColumnTrace(*_summary(after, names), *_summary(before, names)) for after, before in pairs]
     sensed = (step.sensation.on_object & step.sensation.valid)[0].tolist()
     points = step.sensation.location[0].tolist()
     return StepTrace(
@@ -129,13 +130,19 @@ def _trace(step: Step, objects: tuple[str, ...]) -> StepTrace:
     )  # fmt: skip
 
 
+def _summary(log_posterior: torch.Tensor, names: tuple[str, ...]) -> tuple[float, str, float]:
+    """Entropy, best object and its log odds."""
+    best, odds = log_odds(log_posterior)
+    return float(-(log_posterior.exp() * log_posterior).sum()), names[int(best)], float(odds)
+
+
 def _record(
     agent: Agent, source: str, name: str, steps: list[Step], trace: list[StepTrace], seed: int, index: int, traced: bool
 ) -> EpisodeRecord:
     last = steps[-1]
     consensus = last.belief.consensus
     assert consensus is not None
-    estimate = consensus.pose.rotation[0].double().numpy(), consensus.pose.location[0].double().numpy()
+    estimate = consensus.pose.rotation[0].double().cpu().numpy(), consensus.pose.location[0].double().cpu().numpy()
     truth = agent.env.truth()
     best = trace[-1].best
     known = symmetries(source)

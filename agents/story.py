@@ -5,20 +5,27 @@ pure functions of episode records.
 """
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import median
+from textwrap import fill
+from typing import cast
 
 import numpy as np
+from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from .metrics import UNKNOWN
+from .metrics import UNKNOWN, EpisodeRow, summarise
 from .rollout import ColumnTrace, EpisodeRecord, StepTrace
 
 LINES = 6
 """A story tells at most so many sensations."""
 SURE, LIKELY, POSSIBLE = 0.9, 0.6, 0.05
 """Shares of belief from which an object is 'it', 'most likely' and worth mentioning."""
+WORTH = range(5, 10)
+"""Sensations of an episode worth telling."""
+RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 SIDES = {(0, 1): "right side", (0, -1): "left side", (1, 1): "back", (1, -1): "front"}
 
 
@@ -48,6 +55,27 @@ def ending(record: EpisodeRecord) -> str:
     return f"Decided: {record.answer}, right; the pose is {record.rotation_error_deg:.1f} degrees off (after symmetry)."
 
 
+def worth_telling(records: Iterable[EpisodeRecord]) -> EpisodeRecord:
+    """The episode that tells best: right, neither at once nor after long, with a change of mind on the way and,
+    among such, the pose found best. Raises ValueError without episodes."""
+
+    def flaws(record: EpisodeRecord) -> tuple[bool, int, bool, float]:
+        beside = max(WORTH[0] - record.sensations, record.sensations - WORTH[-1], 0)
+        constant = len(set(record.best_guess_per_step)) < 2
+        return not record.correct, beside, constant, record.rotation_error_deg
+
+    return min(records, key=flaws)
+
+
+def wrapped(line: str, width: int) -> str:
+    """A line of a story as a paragraph, indented, the lines after its first one more; what belongs together, like
+    a name and its share, stays on one line."""
+    bound = re.sub(r" (?=[:%]|cm\b|\(\d)|(?<=:) (?=\d)", "\N{NO-BREAK SPACE}", line)
+    indents = {"initial_indent": 2 * " ", "subsequent_indent": 4 * " "}
+    text = fill(bound, width, break_long_words=False, break_on_hyphens=False, **indents)
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
 def turning_points(record: EpisodeRecord, most: int = LINES) -> list[int]:
     """Steps worth telling, in order: the first, the last, and those between at which belief changed most."""
     trace, last = record.trace, len(record.trace) - 1
@@ -69,6 +97,16 @@ def odds_text(log_odds: float) -> str:
     odds = math.exp(log_odds)
     digits = max(0, math.floor(math.log10(odds)) - 1)
     return f"{odds:.1f} : 1" if odds < 9.95 else f"{round(odds, -digits):,.0f} : 1"
+
+
+def short_odds(log_odds: float) -> str:
+    """Odds in at most five characters, from their logarithm: '860', '2·10⁴', '> 10⁶', '0.31' (less than even)."""
+    if log_odds > math.log(1e6):
+        return "> 10⁶"
+    if log_odds < math.log(9999.5):
+        return f"{math.exp(log_odds):.2f}" if log_odds < -0.005 else odds_text(log_odds).removesuffix(" : 1")
+    figure, power = f"{math.exp(log_odds):.0e}".split("e+")
+    return f"{figure}·10{power.lstrip('0').translate(RAISED)}"
 
 
 def place(point: Sequence[float] | np.ndarray) -> str:
@@ -101,10 +139,14 @@ def _movement(record: EpisodeRecord, k: int) -> str:
 
 
 def _aim(before: StepTrace) -> str:
-    names = [name for name, share in _ranked(before) if share >= 0.01 and name != UNKNOWN]
-    if len(names) >= 2:
-        return f"where {names[0]} and {names[1]} would differ most"
-    return "once more to make sure" if names else "where it expects to learn most"
+    """What a movement was for, from what was believed before it."""
+    ranked = [(name, share) for name, share in _ranked(before) if name != UNKNOWN]
+    if ranked and ranked[0][1] > SURE:
+        return "to pin down its pose"
+    rivals = [name for name, share in ranked if share >= POSSIBLE]
+    return (
+        f"where {rivals[0]} and {rivals[1]} would differ most" if len(rivals) > 1 else "where it expects to learn most"
+    )
 
 
 def _belief(step: StepTrace, coded: Collection[int]) -> str:
@@ -178,16 +220,23 @@ def _times(count: int) -> str:
 
 # ------------------------------------------------------------------ tables
 
+TOTALS = "right, medians"
+NUMBER = {"justify": "right", "no_wrap": True}
+
 
 def episode_table(rows: Iterable[EpisodeRecord], title: str = "") -> Table:
     """One line an episode; below them the share of right answers and the medians (errors: of right answers)."""
     rows = list(rows)
-    table = Table(title=title or None, show_footer=True)
-    table.add_column("object", _share(rows))
-    _columns(table, rows)
-    table.add_column("ADD-S (mm)", _middle([r.add_s_mm for r in rows if r.correct], ".1f"), justify="right")
+    table = _table(title, (0, 1, 0, 0))
+    table.add_column("\nobject", TOTALS, overflow="fold")
+    table.add_column("\nanswer", _share(rows), overflow="fold")
+    table.add_column("\nodds", **NUMBER)
+    table.add_column("\nsensations", _middle([r.sensations for r in rows]), **NUMBER)
+    table.add_column("pose error\n(deg)", _middle([r.rotation_error_deg for r in rows if r.correct]), **NUMBER)
+    table.add_column("ADD-S\n(mm)", _middle([r.add_s_mm for r in rows if r.correct]), **NUMBER)
     for row in rows:
-        table.add_row(escape(row.object), *_cells(row), f"{row.add_s_mm:.1f}")
+        guess = f" ({row.best_guess})" if row.answer is None else ""
+        table.add_row(escape(row.object), *_cells(row, guess), _short(row.add_s_mm))
     return table
 
 
@@ -199,42 +248,72 @@ def compare_table(
 ) -> Table:
     """The same episodes under two conditions side by side, matched by object, seed and rotation."""
     sides = [{(r.object, r.seed, r.rotation_index): r for r in rows} for rows in (one, five)]
-    table = Table(title=title or None, show_footer=True)
-    table.add_column("object", "correct; medians")
+    table = _table(title, 0)
+    table.caption = "sens.: sensations; deg: pose error after symmetry (median: of right answers)"
+    table.add_column("\nobject", TOTALS, overflow="fold")
     for side, label in zip(sides, labels, strict=True):
-        _columns(table, list(side.values()), label)
+        rows = list(side.values())
+        table.add_column("│\n│", "│", no_wrap=True, style="dim", header_style="dim", footer_style="dim")
+        table.add_column(f"{label}\nanswer", _share(rows), overflow="fold")
+        table.add_column("\nodds", **NUMBER)
+        table.add_column("\nsens.", _middle([r.sensations for r in rows]), **NUMBER)
+        table.add_column("\ndeg", _middle([r.rotation_error_deg for r in rows if r.correct]), **NUMBER)
     for key in dict.fromkeys([*sides[0], *sides[1]]):
-        halves = [_cells(side[key], False) if key in side else ["–"] * 3 for side in sides]
-        table.add_row(escape(key[0]), *halves[0], *halves[1])
+        halves = [_cells(side[key]) if key in side else ["–"] * 4 for side in sides]
+        table.add_row(escape(key[0]), "│", *halves[0], "│", *halves[1])
     return table
 
 
-def _columns(table: Table, rows: list[EpisodeRecord], label: str = "") -> None:
-    """Answer, odds (not if two conditions share the page), sensations, pose error."""
-    prefix = f"{label}\n" if label else ""
-    errors = [row.rotation_error_deg for row in rows if row.correct]
-    table.add_column(f"{prefix}answer", _share(rows) if label else "medians")
-    if not label:
-        table.add_column("odds", justify="right")
-    table.add_column(f"{prefix}sensations", _middle([r.sensations for r in rows], "g"), justify="right")
-    table.add_column(f"{prefix}pose error (deg)", _middle(errors, ".1f"), justify="right")
+def vote_table(rows_by_columns: Mapping[int, Sequence[EpisodeRecord]], title: str = "") -> Table:
+    """One line for each number of columns; pose errors are those of right answers. Raises ValueError without episodes
+    for a number."""
+    table = _table(title, (0, 1, 0, 0))
+    table.show_footer = False
+    heads = (
+        "\ncolumns", "\ncorrect", "\nundecided", "sensations\nmedian", "\n95 %", "pose error\nmedian", "within\n10 deg",
+        "ms a step\nand column",
+    )  # fmt: skip
+    for head in heads:
+        table.add_column(head, **NUMBER)
+    for count in sorted(rows_by_columns):
+        rows = rows_by_columns[count]
+        figures = summarise([cast(EpisodeRow, vars(row)) for row in rows])
+        error, near = figures["rotation_error_median_deg"], figures["within_10deg"]
+        table.add_row(
+            str(count), _share(rows), str(sum(row.answer is None for row in rows)), f"{figures['sensations_median']:g}",
+            f"{figures['sensations_p95']:.0f}", "–" if error is None else f"{error:.1f} deg",
+            "–" if near is None else f"{100 * near:.0f} %", f"{figures['think_ms_median'] / count:.1f}",
+        )  # fmt: skip
+    return table
 
 
-def _cells(row: EpisodeRecord, odds: bool = True) -> list[str]:
-    answer = f"undecided ({row.best_guess})" if row.answer is None else row.answer
+def _table(title: str, padding: int | tuple[int, int, int, int]) -> Table:
+    """Without vertical rules: a terminal of 80 columns has no room for them."""
+    return Table(title=title or None, box=box.SIMPLE, show_edge=False, padding=padding, show_footer=True)
+
+
+def _cells(row: EpisodeRecord, guess: str = "") -> list[str]:
+    """Answer (a tick if it is right), odds, sensations, pose error."""
+    answer = "✓" if row.correct else "undecided" if row.answer is None else row.answer
     colour = "green" if row.correct else "yellow" if row.answer is None else "red"
-    stated = [odds_text(row.odds_log).replace("over a million", "> 10⁶")] if odds else []
     return [
-        f"[{colour}]{escape(answer)}[/{colour}]",
-        *stated,
+        f"[{colour}]{escape(answer + guess)}[/{colour}]",
+        short_odds(row.odds_log),
         str(row.sensations),
-        f"{row.rotation_error_deg:.1f}",
+        _short(row.rotation_error_deg),
     ]
 
 
-def _share(rows: list[EpisodeRecord]) -> str:
-    return f"{sum(row.correct for row in rows)} of {len(rows)} correct"
+def _share(rows: Sequence[EpisodeRecord]) -> str:
+    return f"{sum(row.correct for row in rows)} of {len(rows)}"
 
 
-def _middle(values: Sequence[float], form: str) -> str:
-    return format(median(values), form) if values else "–"
+def _middle(values: Sequence[float]) -> str:
+    if not values:
+        return "–"
+    return f"{median(values):g}" if isinstance(values[0], int) else _short(median(values))
+
+
+def _short(value: float) -> str:
+    """In four characters: 4.2, 99.9, 136."""
+    return f"{value:.1f}" if value < 99.95 else f"{value:.0f}"

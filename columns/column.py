@@ -7,6 +7,7 @@ Columns of one kind come as a batch: m columns in each of g groups (independent 
 
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 
 from .evidence.hypotheses import Hypotheses
@@ -53,4 +54,11 @@ class Column(Protocol):
         self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0
     ) -> torch.Tensor:
         """Nats, (c,), that a sensation at each place is expected to tell about (object, pose)."""
+        ...
+
+    def recall(
+        self, ballot: Hypotheses, which: np.ndarray, chance: np.ndarray, group: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Points of the surface, (n, 3) metres, and its normals there, (n, 3), world frame, as the poses `which` (n,) of a
+        group's ballot have them; `chance` (n,) in 0 ... 1 picks the points."""
         ...

@@ -99,6 +99,17 @@ class Lateral:
         mixed = torch.einsum("ij,gj...->gi...", self.spread.to(votes), votes)
         return mixed * reached.view(1, -1, *[1] * (votes.ndim - 2))
 
+    def pool(self, vote: Vote) -> Vote:
+        """The mean of what the columns hold after the exchange, (g, ...): where all hear of all, the sum of all votes;
+        where nobody hears of anybody, the mean vote, which is no surer than a column alone."""
+        reached = (self.spread > 1e-6).sum(1, keepdim=True)
+        heard = (reached * self.spread).mean(0)
+
+        def over_columns(x: Tensor) -> Tensor:
+            return torch.einsum("j,gj...->g...", heard.to(x), x)
+
+        return Vote(over_columns(vote.log_evidence), over_columns(vote.slope), over_columns(vote.information))
+
     def messages_sent(self) -> int:
         """Messages per ballot and sensation."""
         return 2 * self.edges * self.rounds
@@ -115,11 +126,6 @@ def _rounds_to_agree(graph: nx.Graph, weights: Tensor) -> int:
     while float((power - goal).abs().max()) > AGREED / len(graph) and rounds < 10_000:
         power, rounds = power @ weights, rounds + 1
     return rounds
-
-
-def pool(vote: Vote) -> Vote:
-    """Votes of all columns added up: the leading axes (g, m, ...) become (g, ...)."""
-    return Vote(vote.log_evidence.sum(1), vote.slope.sum(1), vote.information.sum(1))
 
 
 def log_posterior(evidence: Tensor, obj: Tensor, objects: int, trust: float = 1.0) -> Tensor:
@@ -141,18 +147,19 @@ def log_odds(posterior: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def consensus(
-    total: Tensor, per_column: Tensor, obj: Tensor, pose: Pose, objects: int, trust: float = 1.0
+    total: Tensor, views: Tensor, alone: Tensor, obj: Tensor, pose: Pose, objects: int, trust: float = 1.0
 ) -> Consensus:
-    """What a group believes: from the ballot's summed evidence (g, b), each column's view of it (g, m, b), the
-    hypotheses' objects (g, b) and poses (g, b, ...)."""
+    """What a group believes: from the ballot's summed evidence (g, b), each column's view of it after the exchange and
+    its own evidence (g, m, b), the hypotheses' objects (g, b) and poses (g, b, ...)."""
     posterior = log_posterior(total, obj, objects, trust)
     best, odds = log_odds(posterior)
-    views = log_posterior(per_column, obj[:, None].expand(per_column.shape), objects, trust)
+    each = obj[:, None].expand(views.shape)
+    after, before = (log_posterior(x, each, objects, trust) for x in (views, alone))
     favoured = torch.where((obj == best[:, None]) | (best[:, None] == objects), total, -torch.inf)
     row = favoured.argmax(1)
     at = torch.arange(len(row), device=row.device)
     return Consensus(
         torch.where(best == objects, -1, best), odds, posterior,
-        Pose(pose.location[at, row], pose.rotation[at, row]), views,
-        (views.argmax(-1) == best[:, None]).double().mean(1),
+        Pose(pose.location[at, row], pose.rotation[at, row]), after, before,
+        (after.argmax(-1) == best[:, None]).double().mean(1),
     )  # fmt: skip

@@ -148,6 +148,7 @@ class Consensus:
     log_posterior : (g, objects + 1), last: 'none'
     pose : the best pose of that object, world_from_object, (g, ...)
     column_log_posterior : (g, m, objects + 1), what each column believes after the exchange
+    alone_log_posterior : (g, m, objects + 1), what each would believe by its own sensations alone
     agreement : (g,) share of the columns that favour this object
     """
 
@@ -156,6 +157,7 @@ class Consensus:
     log_posterior: Tensor
     pose: Pose
     column_log_posterior: Tensor
+    alone_log_posterior: Tensor
     agreement: Tensor
 
 

@@ -13,7 +13,7 @@ import torch
 from .column import Column
 from .evidence import refine
 from .evidence.hypotheses import Hypotheses, join, move, nothing, prune, strongest, without_repeats
-from .lateral import Lateral, consensus, pool
+from .lateral import Lateral, consensus
 from .messages import Consensus, Movement, Pose, Sensation, Vote
 
 SEEDING = 3  # sensations that always suggest new poses; later ones do when the best pose explains them badly
@@ -129,27 +129,37 @@ class Region:
         """Prune, exchange votes, refine by their sum, prune again, and see what is agreed."""
         if len(ballot) == 0:
             return replace(belief, ballot=ballot, consensus=self._ignorant(belief))
-        objects = len(self.objects)
-        if belief.steps == 1 and sum(k.columns for k in self.kinds) == 1:
+        objects, columns = len(self.objects), sum(kind.columns for kind in self.kinds)
+        if belief.steps == 1 and columns == 1:
             # one reading fixes no pose: nothing to refine yet
             ballot = prune(ballot, self.first_cap)
-            return replace(belief, ballot=ballot, consensus=self._agree(ballot, ballot.log_evidence[:, None], objects))
+            own = ballot.log_evidence[:, None]
+            return replace(belief, ballot=ballot, consensus=self._agree(ballot, own, own))
         ballot = replace(prune(ballot, self._cap(belief.steps), objects=objects), pivot=self._pivot(belief))
         for _ in range(2 if belief.steps <= SEEDING else 1):
-            votes = pool(self._vote(belief, ballot))
+            votes = self.lateral.pool(self._vote(belief, ballot))
             ballot = refine.step(ballot, votes.slope, votes.information)
         votes = self._vote(belief, ballot)
-        total = pool(votes)
+        total = self.lateral.pool(votes)
         ballot = refine.with_evidence(ballot, total.log_evidence, total.information)
-        occam = (ballot.log_evidence - total.log_evidence)[:, None]
-        views = self.lateral.exchange(votes.log_evidence) + occam
-        best = ballot.log_evidence.argmax(1, keepdim=True)
-        fit = total.log_evidence.gather(1, best)[:, 0] / self._readings(belief).clamp(min=1)
-        ballot = without_repeats(ballot)
-        order = strongest(ballot, self._cap(belief.steps + 1), objects=objects)
-        ballot = ballot.take(order)
-        agreed = self._agree(ballot, views.gather(2, order[:, None].expand(-1, views.shape[1], -1)), objects)
-        return replace(belief, ballot=ballot, consensus=agreed, fit=fit)
+        order = strongest(without_repeats(ballot), self._cap(belief.steps + 1), objects=objects)
+        survivors = ballot.take(order)
+        views, alone = self._beliefs_of_columns(votes, survivors.log_evidence, total, order)
+        fit = total.log_evidence.gather(1, order[:, :1])[:, 0] / self._readings(belief).clamp(min=1)
+        return replace(belief, ballot=survivors, consensus=self._agree(survivors, views, alone), fit=fit)
+
+    def _beliefs_of_columns(
+        self, votes: Vote, evidence: torch.Tensor, total: Vote, order: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Evidence (g, m, b) of the survivors as each column sees it, after the exchange and by itself."""
+        rows = order[:, None].expand(-1, votes.log_evidence.shape[1], -1)
+        own = votes.log_evidence.gather(2, rows)
+        if rows.shape[1] == 1:
+            return evidence[:, None], evidence[:, None]
+        # the price of the pose's six numbers is paid once, for all columns
+        price = (evidence - total.log_evidence.gather(1, order))[:, None]
+        information = votes.information.gather(2, rows[..., None, None].expand(*rows.shape, 6, 6))
+        return self.lateral.exchange(own) + price, refine.neighbourhood_evidence(own, information)[0]
 
     def _readings(self, belief: Belief) -> torch.Tensor:
         return torch.stack([(memory.kind > 0).sum((1, 2)) for memory in belief.memories]).sum(0)
@@ -157,10 +167,11 @@ class Region:
     def _cap(self, steps: int) -> int:
         return max(self.keep, (4 * self.keep) >> max(0, steps - 2))
 
-    def _agree(self, ballot: Hypotheses, views: torch.Tensor, objects: int) -> Consensus:
-        views = torch.where(ballot.log_evidence[:, None] > -math.inf, views, -math.inf)
+    def _agree(self, ballot: Hypotheses, views: torch.Tensor, alone: torch.Tensor) -> Consensus:
+        alive = ballot.log_evidence[:, None] > -math.inf
+        views, alone = (torch.where(alive, x, -math.inf) for x in (views, alone))
         pose = Pose(ballot.location, ballot.rotation)
-        return consensus(ballot.log_evidence, views, ballot.obj, pose, objects, self.trust)
+        return consensus(ballot.log_evidence, views, alone, ballot.obj, pose, len(self.objects), self.trust)
 
     def _ignorant(self, belief: Belief) -> Consensus:
         groups, objects = len(belief.ballot.pivot), len(self.objects)
@@ -170,4 +181,5 @@ class Region:
         flat = odds.new_full((groups, objects + 1), -math.log(objects + 1))
         nowhere = Pose(torch.zeros(groups, 3, device=device), torch.eye(3, device=device).expand(groups, 3, 3))
         nobody = torch.full((groups,), -1, device=device)
-        return Consensus(nobody, odds, flat, nowhere, flat[:, None].expand(groups, columns, -1), torch.ones_like(odds))
+        each = flat[:, None].expand(groups, columns, -1)
+        return Consensus(nobody, odds, flat, nowhere, each, each, torch.ones_like(odds))

@@ -7,7 +7,7 @@ from .saccade import Saccade
 __all__ = ["InformationGain", "Policy", "Saccade", "Situation", "make_policy"]
 
 
-def make_policy(name: str, candidates: int = 64, hypotheses: int = 32) -> Policy:
+def make_policy(name: str, candidates: int = 32, hypotheses: int = 16) -> Policy:
     """The policy of that name. Raises ValueError for an unknown one."""
     if name == "saccade":
         return Saccade()

@@ -12,18 +12,20 @@ from .policy import Situation, around, feasible
 from .saccade import Saccade
 
 STEPS = np.radians([0.0, 14.0, 27.0])
+FACING = 0.02  # metres in front of a surface point's tangent plane from where it can be seen
+REASON = "to tell apart what is left"
 TEMPER = 0.5  # beliefs are flattened before they are weighed, so that the runners-up count
 
 
 class InformationGain:
     """Candidate movements aim at points of the surviving hypotheses' own maps, from where those would be visible."""
 
-    def __init__(self, candidates: int = 64, hypotheses: int = 32) -> None:
+    def __init__(self, candidates: int = 32, hypotheses: int = 16) -> None:
         self.candidates, self.hypotheses = candidates, hypotheses
         self._glance = Saccade()
 
-    def goals(self, situation: Situation, random: np.random.Generator) -> Goal:
-        """Feasible candidates with their expected information; a random saccade while nothing is believed."""
+    def goals(self, situation: Situation, random: np.random.Generator) -> list[Goal]:
+        """Feasible candidates with the information that each kind of column expects of them; a random saccade while nothing is believed."""
         ballot = situation.belief.ballot
         if len(ballot) == 0 or not bool((ballot.log_evidence[0] > -torch.inf).any()):
             return self._glance.goals(situation, random)
@@ -32,28 +34,23 @@ class InformationGain:
         origin, target = self._candidates(situation, few, random)
         if len(origin) == 0:
             return self._glance.goals(situation, random)
-        start, aim = torch.from_numpy(origin).float(), torch.from_numpy(target).float()
+        start, aim = (torch.from_numpy(x).float().to(few.obj.device) for x in (origin, target))
         gaze = torch.nn.functional.normalize(aim - start, dim=1)
-        gain = torch.stack([kind.expected_information(few, start, gaze) for kind in situation.region.kinds]).mean(0)
-        return Goal(start, aim, gain, "to tell apart what is left")
+        kinds = situation.region.kinds
+        return [Goal(start, aim, kind.expected_information(few, start, gaze), REASON) for kind in kinds]
 
     def _candidates(
         self, situation: Situation, few: Hypotheses, random: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        atlas = situation.region.kinds[0].atlas  # type: ignore[attr-defined]
-        weights = few.log_evidence[0].softmax(0).double().numpy()
-        which = random.choice(len(few), size=4 * self.candidates, p=weights / weights.sum())
-        first, count = atlas.first_node, atlas.node_count
-        obj = few.obj[0].numpy()[which]
-        node = first[obj] + (random.random(len(which)) * count[obj]).astype(np.int64)
-        row = atlas.rows[node].double().numpy()
-        rotation = few.rotation[0].double().numpy()[which]
-        target = np.einsum("nij,nj->ni", rotation, row[:, :3]) + few.location[0].double().numpy()[which]
-        normal = np.einsum("nij,nj->ni", rotation, row[:, 3:6])
-        centre = situation.centre()
-        step = STEPS[random.integers(len(STEPS), size=len(which))]
-        origin = around(situation.eye.position, normal, centre, step)
-        good = feasible(situation, origin, target) & (((origin - target) * normal).sum(1) > 0.02)
+        """Places (n, 3) to look from and points (n, 3) to look at: points that the hypotheses, drawn by their weights,
+        hold to be on the surface, seen from their own side."""
+        count = 4 * self.candidates
+        weights = few.log_evidence[0].softmax(0).double().cpu().numpy()
+        which = random.choice(len(few), size=count, p=weights / weights.sum())
+        target, normal = situation.region.kinds[0].recall(few, which, random.random(count))
+        step = STEPS[random.integers(len(STEPS), size=count)]
+        origin = around(situation.eye.position, normal, situation.centre(), step)
+        good = feasible(situation, origin, target) & (((origin - target) * normal).sum(1) > FACING)
         chosen = np.flatnonzero(good)[: self.candidates]
         return origin[chosen], target[chosen]
 

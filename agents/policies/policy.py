@@ -41,8 +41,9 @@ class Situation:
 class Policy(Protocol):
     """A motor policy."""
 
-    def goals(self, situation: Situation, random: np.random.Generator) -> Goal:
-        """Places to look from and points to look at, with what each promises to teach (nats; equal if unknown)."""
+    def goals(self, situation: Situation, random: np.random.Generator) -> list[Goal]:
+        """What each kind of column would like: places to look from and points to look at, with what each promises to
+        teach it (nats; equal if unknown)."""
         ...
 
 

@@ -17,7 +17,7 @@ TRIES = 32
 class Saccade:
     """The baseline: it knows where the object is, but not what it is."""
 
-    def goals(self, situation: Situation, random: np.random.Generator) -> Goal:
+    def goals(self, situation: Situation, random: np.random.Generator) -> list[Goal]:
         """One random movement within the limits."""
         centre = situation.centre()
         known = situation.locations if len(situation.locations) else centre[None]
@@ -27,6 +27,5 @@ class Saccade:
         good = feasible(situation, origin, target)
         pick = int(np.argmax(good))
         chosen = slice(pick, pick + 1)
-        return Goal(
-            torch.from_numpy(origin[chosen]), torch.from_numpy(target[chosen]), torch.zeros(1), "a random glance"
-        )
+        origin, target = torch.from_numpy(origin[chosen]), torch.from_numpy(target[chosen])
+        return [Goal(origin, target, torch.zeros(1), "a random glance")]

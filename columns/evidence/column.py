@@ -10,9 +10,10 @@ The five parts of a step, in the order in which they happen:
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
-from ..messages import FeatureSchema, Movement, Sensation, Vote
+from ..messages import FeatureSchema, Movement, Pose, Sensation, Vote
 from . import goals
 from .atlas import Atlas
 from .goals import Prediction
@@ -20,7 +21,6 @@ from .hypotheses import Hypotheses, nothing, seed
 from .kernels import backend
 from .likelihood import Tolerance
 from .memory import HIT, SEEDS, Memory
-
 
 UNLIKELY = 4.0  # nats by which an object that is out of favour is searched later
 
@@ -107,3 +107,16 @@ class EvidenceColumn:
         """Nats, (c,), that a sensation at each place is expected to tell about (object, pose)."""
         weights = ballot.log_evidence[group].softmax(0)
         return goals.information(self.atlas, self.predict(ballot, origin, gaze, group), weights, self.tolerance)
+
+    def recall(
+        self, ballot: Hypotheses, which: np.ndarray, chance: np.ndarray, group: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Points of the surface, (n, 3) metres, and its normals there, (n, 3), world frame, as the poses `which` (n,) of a
+        group's ballot have them; `chance` (n,) in 0 ... 1 picks the points."""
+        obj = ballot.obj[group].cpu().numpy()[which]
+        node = self.atlas.first_node[obj] + (chance * self.atlas.node_count[obj]).astype(np.int64)
+        at = torch.from_numpy(which).to(self.device)
+        row = self.atlas.rows[torch.from_numpy(node).to(self.device)]
+        pose = Pose(ballot.location[group, at], ballot.rotation[group, at])
+        normal = (pose.rotation @ row[:, 3:6, None])[..., 0]
+        return pose.apply(row[:, :3]).double().cpu().numpy(), normal.double().cpu().numpy()

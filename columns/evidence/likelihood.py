@@ -139,8 +139,9 @@ def sieve(
     """Ways to lay sensation `anchor` (flat over columns and steps) of a group on a known object so that the others
     roughly fit too: nodes, turns about their normals (radians) and log-likelihood ratios of the anchor's features.
 
-    `tests` node-turn pairs are tried, in the order of those ratios plus their objects' `favour` (o,); a quarter of the others, and one more, may miss;
-    the `limit` best remain, by ratio plus a rough fit of the others' heights and normals.
+    `tests` node-turn pairs are tried, in the order of those ratios plus their objects' `favour` (o,); a quarter of
+    the others, and one more, may miss; the `limit` best remain, by ratio plus a rough fit of the others' heights and
+    normals.
     """
     flat, kind = memory.numbers[group].flatten(0, 1), memory.kind[group].flatten()
     at, hits = flat[anchor], flat[kind == 1]

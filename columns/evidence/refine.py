@@ -41,11 +41,8 @@ def step(hypotheses: Hypotheses, slope: Tensor, information: Tensor) -> Hypothes
 
 
 def with_evidence(hypotheses: Hypotheses, log_likelihood: Tensor, information: Tensor) -> Hypotheses:
-    """Evidence by Laplace's approximation and the sd of each pose, from summed votes (g, b), (g, b, 6, 6)."""
-    damped = _damped(information)
-    factor, _ = torch.linalg.cholesky_ex(damped)
-    half_log_det = factor.diagonal(dim1=-2, dim2=-1).clamp(min=1e-6).log().sum(-1)
-    evidence = log_likelihood + 3 * math.log(2 * math.pi) - half_log_det - LOG_VOLUME
+    """Evidence of neighbourhoods and the sd of each pose, from summed votes (g, b), (g, b, 6, 6)."""
+    evidence, factor = neighbourhood_evidence(log_likelihood, information)
     covariance = torch.cholesky_inverse(factor).diagonal(dim1=-2, dim2=-1).clamp(min=0)
     alive = hypotheses.log_evidence > -math.inf
     return replace(
@@ -54,6 +51,14 @@ def with_evidence(hypotheses: Hypotheses, log_likelihood: Tensor, information: T
         turn_sd=covariance[..., :3].amax(-1).sqrt(),
         shift_sd=covariance[..., 3:].amax(-1).sqrt(),
     )
+
+
+def neighbourhood_evidence(log_likelihood: Tensor, information: Tensor) -> tuple[Tensor, Tensor]:
+    """Laplace's approximation for poses of log-likelihood (...) and information (..., 6, 6): log evidence (...) and the
+    Cholesky factor of the damped information."""
+    factor, _ = torch.linalg.cholesky_ex(_damped(information))
+    half_log_det = factor.diagonal(dim1=-2, dim2=-1).clamp(min=1e-6).log().sum(-1)
+    return log_likelihood + 3 * math.log(2 * math.pi) - half_log_det - LOG_VOLUME, factor
 
 
 def _solve(matrix: Tensor, vector: Tensor) -> Tensor:

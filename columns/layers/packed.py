@@ -44,9 +44,7 @@ def dense_weight(weight: Tensor, targets: Tensor, out_features: int) -> Tensor:
     return empty.scatter(1, targets, weight)
 
 
-def project_compact(
-    indices: Tensor, values: Tensor, weight: Tensor, targets: Tensor, out_features: int
-) -> Tensor:
+def project_compact(indices: Tensor, values: Tensor, weight: Tensor, targets: Tensor, out_features: int) -> Tensor:
     """Project inputs of which only the active ones are listed.
 
     indices : (..., k) int, the active inputs; values : (..., k), their strength; weight, targets :
