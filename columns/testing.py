@@ -26,7 +26,8 @@ def check_column(column: Column, sensations: Sequence[Sensation], objects: int) 
     sensations : two or more, (1, m) each, of an object that the columns know, none of them lost
     objects : how many objects they know
 
-    Shapes for one group and for three; the same memory gives the same bits, whatever was sensed in between, and
+    Shapes for one group and for three; a memory has what a region asks of it: `last()` (only the newest sensation),
+    `pivot()` (the middle of what was met, (g, 3)) and `kind` (g, m, t), above zero where a reading wasn't lost; the same memory gives the same bits, whatever was sensed in between, and
     stays as it is; groups don't know of each other; a column that has sensed nothing says nothing, and so does a
     lost reading or one with a NaN; what a column sensed is its own vote and no other's; evidence is relative to
     'none of those I know', so poses far from all that was sensed are no better than it; a memory goes along with an
@@ -40,6 +41,7 @@ def check_column(column: Column, sensations: Sequence[Sensation], objects: int) 
             "a sensation that met nothing: give others"
         )
     memory = _sensed(column, sensations)
+    _check_memory(column, sensations, memory)
     ballot = _check_nominate(column, memory, objects)
     _check_vote(column, memory, ballot)
     _check_stateless(column, sensations, memory, ballot)
@@ -71,6 +73,19 @@ def check_hypotheses(ballot: Hypotheses, groups: int, objects: int) -> None:
     assert bool((torch.linalg.det(rotation.double()) > 0).all()), "a rotation is a reflection"
     for name in ("turn_sd", "shift_sd"):
         assert bool((getattr(ballot, name)[used] > 0).all()), f"{name} must be above zero"
+
+
+def _check_memory(column: Column, sensations: Sequence[Sensation], memory: Any) -> None:
+    lacks = [name for name in ("last", "pivot", "kind") if not hasattr(memory, name)]
+    assert not lacks, f"a memory lacks {', '.join(lacks)}, which a region asks for"
+    wanted = (1, column.columns, len(sensations))
+    assert tuple(memory.kind.shape) == wanted, f"kind has shape {tuple(memory.kind.shape)}, not {wanted}"
+    assert bool((memory.kind > 0).all()), "a reading that wasn't lost has kind 0"
+    newest = memory.last().kind
+    assert tuple(newest.shape) == (*wanted[:2], 1), f"last() holds {newest.shape[2]} sensations, not 1"
+    points = torch.stack([s.location[0] for s in sensations])[torch.stack([s.on_object[0] for s in sensations])]
+    away = float((memory.pivot()[0].cpu() - points.mean(0)).norm())
+    assert away < ROUNDING, f"the pivot is {away} m from the middle of what was met"
 
 
 def _check_nominate(column: Column, memory: Any, objects: int) -> Hypotheses:
