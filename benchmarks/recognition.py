@@ -1,4 +1,4 @@
-"""How well objects are recognised, by the protocol of docs in README ("How recognition is measured").
+"""How well objects are recognised, by the rules in the README ("How recognition is measured").
 
     python benchmarks/recognition.py --suite default --condition noise --columns 5 --policy information_gain
 
@@ -7,6 +7,7 @@ seeds and the per-episode rows; the last line printed is one JSON object with th
 """
 
 import argparse
+import hashlib
 import json
 import platform
 import subprocess
@@ -14,10 +15,12 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.progress import track
 
+from cortical.agents.agent import Agent
 from cortical.agents.brain import build_region
 from cortical.agents.learning import learn_objects
 from cortical.agents.metrics import summarise
@@ -25,6 +28,7 @@ from cortical.agents.records import PACKAGES, RunFolder, learning_settings
 from cortical.agents.rollout import EpisodeRecord, make_agent, run_episode
 from cortical.configs.load import load, validate
 from cortical.configs.schema import Experiment, WorldConfig
+from cortical.envs.sensors import shared_catalogue
 
 RESULTS = Path(__file__).parent / "results"
 SUITES = {"ycb10": "monty_distinct10", "ycb10similar": "monty_similar10", "ycb77": "monty77"}
@@ -72,19 +76,21 @@ def experiment_of(args: argparse.Namespace) -> Experiment:
 
 def maps_folder(root: Path, experiment: Experiment) -> RunFolder:
     """A folder of its own for every set of learning settings."""
-    import hashlib
-
     coded = experiment.column.features != "surface" or experiment.column.code_column
     settings = json.dumps([learning_settings(experiment), coded], sort_keys=True)
     plain = Experiment(world=experiment.world, eye=replace(experiment.eye, columns=1, noise="clean"))
-    plain = replace(plain, column=replace(plain.column, features="both" if coded else "surface"), learn=experiment.learn)
+    plain = replace(
+        plain, column=replace(plain.column, features="both" if coded else "surface"), learn=experiment.learn
+    )
     return RunFolder(root / hashlib.sha256(settings.encode()).hexdigest()[:12], plain, "benchmark maps")
 
 
 def learn(args: argparse.Namespace, experiment: Experiment, names: tuple[str, ...]) -> None:
     """Learn what the maps' folder lacks."""
     folder = maps_folder(args.maps, experiment)
-    learn_objects(folder.experiment, names, folder, lambda name, readings: print(f"{name}: {readings} readings", flush=True))
+    learn_objects(
+        folder.experiment, names, folder, lambda name, readings: print(f"{name}: {readings} readings", flush=True)
+    )
 
 
 def episodes(job: tuple[argparse.Namespace, str, tuple[int, ...], int]) -> list[EpisodeRecord]:
@@ -96,13 +102,12 @@ def episodes(job: tuple[argparse.Namespace, str, tuple[int, ...], int]) -> list[
     return [run_episode(agent, source, name, s, r, traced=False) for s in seeds for r in range(rotations)]
 
 
-_AGENTS: dict[str, object] = {}
+_AGENTS: dict[str, Agent] = {}
 
 
-def _agent(args: argparse.Namespace):
+def _agent(args: argparse.Namespace) -> Agent:
+    """The agent of this process, made once."""
     if "agent" not in _AGENTS:
-        from cortical.envs.sensors import shared_catalogue
-
         experiment = experiment_of(args)
         folder = maps_folder(args.maps, experiment)
         names = shared_catalogue(experiment.world.objects).names
@@ -115,8 +120,6 @@ def main() -> None:
     args = arguments()
     torch.set_num_threads(1)
     experiment = experiment_of(args)
-    from cortical.envs.sensors import shared_catalogue
-
     names = shared_catalogue(experiment.world.objects).names
     learn(args, experiment, names)
     rotations = args.rotations or (3 if args.suite == "ycb77" else 10)
@@ -125,7 +128,7 @@ def main() -> None:
     with ProcessPoolExecutor(args.workers) as pool:
         for done in track(pool.map(episodes, jobs), "episodes", total=len(jobs)):
             records += done
-    rows = [{k: v for k, v in asdict(record).items() if k != "trace"} for record in records]
+    rows: list[Any] = [{k: v for k, v in asdict(record).items() if k != "trace"} for record in records]
     summary = summarise(rows)
     write(args, experiment, summary, rows)
     print(json.dumps({key: summary[key] for key in KEYS}))
@@ -136,7 +139,8 @@ def write(args: argparse.Namespace, experiment: Experiment, summary: dict, rows:
     command = f"python benchmarks/recognition.py --suite {args.suite} --condition {args.condition}"
     command += f" --columns {args.columns} --policy {args.policy} --features {args.features} --backend {args.backend}"
     command += f" --topology {args.topology}" + (" --objects $YCB" if args.objects else "")
-    parts = (args.suite, args.condition, str(args.columns), args.policy, args.features, args.backend)
+    parts = [args.suite, args.condition, str(args.columns), args.policy, args.features, args.backend]
+    parts += [args.topology] if args.topology != "all-to-all" else []
     output = args.output or RESULTS / f"recognition-{'-'.join(parts)}.json"
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     result = {

@@ -1,0 +1,76 @@
+"""Renders the tables of the README from the committed result files: python benchmarks/render.py [--check]."""
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+ROWS = (
+    ("one column", "default-noise-1-information_gain-surface-rays"),
+    ("one column, random saccades", "default-noise-1-saccade-surface-rays"),
+    ("one column, sparse codes alone", "default-noise-1-information_gain-sdr-rays"),
+    ("one column, surface and codes", "default-noise-1-information_gain-both-rays"),
+    ("one column, PyBullet's camera", "default-noise-1-information_gain-surface-camera"),
+    ("five columns that vote", "default-noise-5-information_gain-surface-rays"),
+    ("five columns that don't", "default-noise-5-information_gain-surface-rays-none"),
+)
+
+
+def recognition() -> str:
+    """One line a result file."""
+    lines = [
+        "| default suite, `noise` | episodes | correct (95 %) | sensations, median / p95 | rotation error, median "
+        "| within 10° | ADD-S | thinking a step |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for label, name in ROWS:
+        file = RESULTS / f"recognition-{name}.json"
+        if not file.exists():
+            continue
+        s = json.loads(file.read_text())["summary"]
+        low, high = s["correct_interval"]
+        lines.append(
+            f"| {label} | {s['episodes']} | {100 * s['correct']:.1f} % ({100 * low:.1f}-{100 * high:.1f}) "
+            f"| {s['sensations_median']:g} / {s['sensations_p95']:.0f} | {s['rotation_error_median_deg']:.1f}° "
+            f"| {100 * s['within_10deg']:.0f} % | {s['add_s_median_mm']:.1f} mm | {s['think_ms_median']:.1f} ms |"
+        )
+    return "\n".join(lines)
+
+
+def sensing() -> str:
+    """The figures of benchmarks/sensing.py."""
+    found = json.loads((RESULTS / "sensing.json").read_text())
+    s = found.get("figures", found)
+    return (
+        "| patch | sensed in a batch, per CPU second | one `env.step`, median |\n|---|---|---|\n"
+        f"| 5 x 5 rays | {s['obs_per_cpu_s_5x5_5k']:,.0f} | {s['env_step_us_5x5']:.0f} µs |\n"
+        f"| 16 x 16 rays | {s['obs_per_cpu_s_16x16_5k']:,.0f} | {s['env_step_us_16x16']:.0f} µs |"
+    )
+
+
+def rendered(text: str) -> str:
+    """The README with its tables replaced."""
+    for name, table in (("recognition", recognition()), ("sensing", sensing())):
+        pattern = rf"(<!-- {name}: [^>]*-->\n).*?(\n<!-- end -->)"
+        text = re.sub(pattern, lambda m, table=table: m[1] + table + m[2], text, flags=re.S)
+    return text
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="only say whether the README is up to date")
+    check = parser.parse_args().check
+    readme = ROOT / "README.md"
+    old = readme.read_text()
+    new = rendered(old)
+    if check:
+        return int(old != new)
+    readme.write_text(new)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
