@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import torch
-
 from cortical.columns.evidence.atlas import Atlas
 from cortical.columns.evidence.column import EvidenceColumn
 from cortical.columns.lateral import Lateral, topology
@@ -46,11 +44,6 @@ def _group(
 ) -> tuple[EvidenceColumn, ...]:
     atlas = Atlas.pack(maps, schema).to(experiment.column.device)
     return (EvidenceColumn(atlas, schema, columns, experiment.column.outlier),)
-
-
-def with_threads(count: int) -> None:
-    """Fix the number of torch threads (same threads, same bits)."""
-    torch.set_num_threads(count)
 
 
 def stored_schema(experiment: Experiment) -> FeatureSchema:

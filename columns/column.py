@@ -59,6 +59,6 @@ class Column(Protocol):
     def recall(
         self, ballot: Hypotheses, which: np.ndarray, chance: np.ndarray, group: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Points of the surface, (n, 3) metres, and its normals there, (n, 3), world frame, as the poses `which` (n,) of a
-        group's ballot have them; `chance` (n,) in 0 ... 1 picks the points."""
+        """Points of the surface, (n, 3) metres, and its normals there, (n, 3), world frame, as the poses `which` (n,)
+        of a group's ballot have them; `chance` (n,) in 0 ... 1 picks the points."""
         ...

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,11 +28,12 @@ def check_column(column: Column, sensations: Sequence[Sensation], objects: int) 
     objects : how many objects they know
 
     Shapes for one group and for three; a memory has what a region asks of it: `last()` (only the newest sensation),
-    `pivot()` (the middle of what was met, (g, 3)) and `kind` (g, m, t), above zero where a reading wasn't lost; the same memory gives the same bits, whatever was sensed in between, and
-    stays as it is; groups don't know of each other; a column that has sensed nothing says nothing, and so does a
-    lost reading or one with a NaN; what a column sensed is its own vote and no other's; evidence is relative to
-    'none of those I know', so poses far from all that was sensed are no better than it; a memory goes along with an
-    object that moves; expected information is finite and not negative.
+    `pivot()` (the middle of what was met, (g, 3)) and `kind` (g, m, t), above zero where a reading wasn't lost; the
+    same memory gives the same bits, whatever was sensed in between, and stays as it is; groups don't know of each
+    other; a column that has sensed nothing says nothing, and so does a lost reading or one with a NaN; what a column
+    sensed is its own vote and no other's; evidence is relative to 'none of those I know', so poses far from all that
+    was sensed are no better than it; a memory goes along with an object that moves; expected information is finite
+    and not negative; what is recalled of an object moves as its pose does.
     """
     assert isinstance(column, Column), f"{type(column).__name__} lacks {sorted(_missing(column))}"
     assert len(sensations) >= 2, "give two sensations or more"
@@ -51,6 +53,7 @@ def check_column(column: Column, sensations: Sequence[Sensation], objects: int) 
     _check_none(column, memory, ballot)
     _check_motion(column, sensations, memory, ballot)
     _check_expectation(column, sensations[-1], ballot)
+    _check_recall(column, ballot)
 
 
 def check_hypotheses(ballot: Hypotheses, groups: int, objects: int) -> None:
@@ -194,6 +197,22 @@ def _check_expectation(column: Column, sensation: Sensation, ballot: Hypotheses)
     one = ballot.take(torch.zeros(1, 1, dtype=torch.int64, device=column.device))
     sure = float(column.expected_information(one, origin, gaze).abs().max())
     assert sure < ROUNDING, f"expects to learn {sure} nats though a single hypothesis is left"
+
+
+def _check_recall(column: Column, ballot: Hypotheses) -> None:
+    """The points of one object at two poses."""
+    turn = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, -1.0], [0.0, 1.0, 0.0]], device=column.device)
+    motion = Pose(torch.tensor([0.02, -0.01, 0.03], device=column.device), turn)
+    chance = np.linspace(0.0, 1.0, 9, endpoint=False)
+    which = np.arange(9) % len(ballot)
+    points, normals = column.recall(ballot, which, chance)
+    for name, value in (("points", points), ("normals", normals)):
+        assert value.shape == (9, 3) and np.isfinite(value).all(), f"{name} have shape {value.shape}: {value}"
+    assert np.abs(np.linalg.norm(normals, axis=1) - 1).max() < ROUNDING, "normals must be unit"
+    again, turned = column.recall(move(ballot, motion), which, chance)
+    rotation, shift = turn.double().cpu().numpy(), motion.location.double().cpu().numpy()
+    assert np.abs(points @ rotation.T + shift - again).max() < ROUNDING, "points don't move with the pose"
+    assert np.abs(normals @ rotation.T - turned).max() < ROUNDING, "normals don't turn with the pose"
 
 
 def _sensed(column: Column, sensations: Sequence[Sensation]) -> Any:

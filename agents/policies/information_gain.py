@@ -25,7 +25,8 @@ class InformationGain:
         self._glance = Saccade()
 
     def goals(self, situation: Situation, random: np.random.Generator) -> list[Goal]:
-        """Feasible candidates with the information that each kind of column expects of them; a random saccade while nothing is believed."""
+        """Feasible candidates with the information that each kind of column expects of them; a random saccade
+        while nothing is believed."""
         ballot = situation.belief.ballot
         if len(ballot) == 0 or not bool((ballot.log_evidence[0] > -torch.inf).any()):
             return self._glance.goals(situation, random)

@@ -1,0 +1,1 @@
+"""The column that computes what: explicit hypotheses, weighed by their likelihood."""

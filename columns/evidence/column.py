@@ -16,9 +16,9 @@ import torch
 from ..messages import FeatureSchema, Movement, Pose, Sensation, Vote
 from . import goals
 from .atlas import Atlas
+from .backend import backend
 from .goals import Prediction
 from .hypotheses import Hypotheses, nothing, seed
-from .kernels import backend
 from .likelihood import Tolerance
 from .memory import HIT, SEEDS, Memory
 
@@ -111,8 +111,8 @@ class EvidenceColumn:
     def recall(
         self, ballot: Hypotheses, which: np.ndarray, chance: np.ndarray, group: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Points of the surface, (n, 3) metres, and its normals there, (n, 3), world frame, as the poses `which` (n,) of a
-        group's ballot have them; `chance` (n,) in 0 ... 1 picks the points."""
+        """Points of the surface, (n, 3) metres, and its normals there, (n, 3), world frame, as the poses `which` (n,)
+        of a group's ballot have them; `chance` (n,) in 0 ... 1 picks the points."""
         obj = ballot.obj[group].cpu().numpy()[which]
         node = self.atlas.first_node[obj] + (chance * self.atlas.node_count[obj]).astype(np.int64)
         at = torch.from_numpy(which).to(self.device)

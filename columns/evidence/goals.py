@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .atlas import Atlas
-from .kernels import backend
+from .backend import backend
 from .likelihood import SURFACE, Tolerance
 
 UNLIKE = 3.0  # nats at most by which one kind of feature tells two predictions apart

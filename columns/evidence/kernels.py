@@ -10,7 +10,6 @@ import torch
 from numba import njit
 
 from ..messages import Vote
-from . import likelihood
 from .atlas import THIRD, Atlas
 from .hypotheses import ASIDE, Hypotheses, turns_tried
 from .likelihood import (
@@ -92,13 +91,6 @@ def clearance(atlas: Atlas, obj, origin, ray):
         origin.reshape(-1, 3).numpy(), ray.reshape(-1, 3).numpy(), gap, depth,
     )  # fmt: skip
     return torch.from_numpy(gap).view(shape), torch.from_numpy(depth).view(shape)
-
-
-def backend(device: torch.device):
-    """The module that weighs on this device: compiled on a CPU, plain torch elsewhere."""
-    import sys
-
-    return sys.modules[__name__] if device.type == "cpu" else likelihood
 
 
 def _arrays(atlas: Atlas):

@@ -1,0 +1,12 @@
+"""Which module weighs: the compiled kernels on a CPU, the plain torch reference on any other device."""
+
+from types import ModuleType
+
+import torch
+
+from . import kernels, likelihood
+
+
+def backend(device: torch.device) -> ModuleType:
+    """A module with `weigh`, `sieve` and `clearance`."""
+    return kernels if device.type == "cpu" else likelihood
