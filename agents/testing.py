@@ -9,30 +9,33 @@ import torch
 from cortical.columns.messages import Goal
 from cortical.envs.bodies import encode
 
-from .policies import Policy, Situation, feasible
+from .policies.policy import Policy, Situation, feasible
 
 
 def check_policy(policy: Policy, situation: Situation, seed: int = 0) -> None:
     """Check what a policy proposes in a situation.
 
-    One goal at least, finite, with a gain and a direction to look in, that one movement reaches within the limits of
-    the body; the same generator gives the same goals, whatever the global generators of numpy and torch; the policy
-    leaves what it was shown as it was.
+    One goal at least, all finite, with a gain and a direction to look in, that one movement reaches within the limits
+    of the body; the same generator gives the same goals, whatever the global generators of numpy and torch; the
+    policy leaves what it was shown as it was.
     """
     shown = situation.locations.copy(), situation.gazes.copy(), situation.eye.position.copy()
-    goal = policy.goals(situation, np.random.default_rng(seed))
-    check_goal(goal)
-    origin, target = goal.origin.double().numpy(), goal.target.double().numpy()
-    wrong = ~feasible(situation, origin, target)
-    for i in np.flatnonzero(wrong):
-        # single precision may put a goal at the very limit a hair beyond it
-        _, arrives = encode(situation.eye, origin[i], target[i] - origin[i], situation.limits)
-        assert arrives, f"goal {i}, to {origin[i]} looking at {target[i]}, is out of reach of {situation.limits}"
+    goals = policy.goals(situation, np.random.default_rng(seed))
+    assert goals, "a policy must return at least one goal"
+    for goal in goals:
+        check_goal(goal)
+        origin, target = goal.origin.double().cpu().numpy(), goal.target.double().cpu().numpy()
+        for i in np.flatnonzero(~feasible(situation, origin, target)):
+            # single precision may put a goal at the very limit a hair beyond it
+            _, arrives = encode(situation.eye, origin[i], target[i] - origin[i], situation.limits)
+            assert arrives, f"goal {i}, to {origin[i]} looking at {target[i]}, is out of reach of {situation.limits}"
     _stir()
     again = policy.goals(situation, np.random.default_rng(seed))
-    for name in ("origin", "target", "gain"):
-        a, b = getattr(goal, name), getattr(again, name)
-        assert torch.equal(a, b), f"{name} differs though the generator is the same"
+    assert len(again) == len(goals), "another number of goals though the generator is the same"
+    for one, other in zip(goals, again, strict=True):
+        for name in ("origin", "target", "gain"):
+            same = torch.equal(getattr(one, name), getattr(other, name))
+            assert same, f"{name} differs though the generator is the same"
     kept = situation.locations, situation.gazes, situation.eye.position
     assert all(np.array_equal(a, b) for a, b in zip(shown, kept, strict=True)), "the policy changed what it was shown"
 
