@@ -40,7 +40,12 @@ def learn(experiment: Experiment, folder: RunFolder, names: tuple[str, ...] = ()
     """Learn objects, or read what was learnt before."""
     names = known_names(experiment, names)
     with progress("learning", len(names)) as advance:
-        return learn_objects(experiment, names, folder, lambda name, readings: advance(f"{name} ({readings} readings)"))
+        return learn_objects(experiment, names, folder, lambda name, readings: advance(f"{name} ({learnt(readings)})"))
+
+
+def learnt(readings: int) -> str:
+    """In words, how a map came about."""
+    return f"{readings} readings" if readings else "learnt before"
 
 
 def recognise(

@@ -1,1 +1,1 @@
-"""The cortex: columns that learn maps of objects, weigh hypotheses, and vote. Arrays only: no simulator, no gymnasium."""
+"""The cortex: columns that learn maps of objects, weigh hypotheses, and vote. Arrays only, no simulator."""

@@ -7,7 +7,7 @@ from cortical.agents import story
 from cortical.agents.brain import build_region
 from cortical.agents.learning import Learner
 from cortical.agents.rollout import make_agent, run_episode
-from cortical.configs.schema import EyeConfig, Experiment
+from cortical.configs.schema import Experiment, EyeConfig
 
 OBJECTS = ("duck", "mug", "bunny")
 

@@ -4,6 +4,8 @@ Positions are metres, rotations (3, 3) matrices `world_from_body`; PyBullet's xy
 """
 
 import math
+import os
+import sys
 import tempfile
 from dataclasses import dataclass
 from functools import partial
@@ -32,6 +34,25 @@ TABLE, TABLE_COLOUR = (2.0, 2.0, 0.05), (0.5, 0.5, 0.5)
 """Half the edges of the table in metres: to an eye that stays within a metre it is endless. Grey."""
 
 
+def _pybullet() -> Any:
+    """The module, imported without the line that its C code prints on standard error."""
+    sys.stderr.flush()
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        import pybullet
+
+        return pybullet
+    except ImportError as error:
+        raise DependencyNotInstalled(
+            "PyBullet is missing: pip install pybullet (wheels exist for Python 3.11 and older)"
+        ) from error
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+
+
 @dataclass(slots=True)
 class _Body:
     mesh: "Mesh"
@@ -49,14 +70,8 @@ class Simulation:
     """
 
     def __init__(self) -> None:
-        try:
-            import pybullet
-        except ImportError as error:
-            raise DependencyNotInstalled(
-                "PyBullet is missing: pip install pybullet (wheels exist for Python 3.11 and older)"
-            ) from error
-        self._bullet: Any = pybullet
-        self._client: int = pybullet.connect(pybullet.DIRECT)
+        self._bullet: Any = _pybullet()
+        self._client: int = self._bullet.connect(self._bullet.DIRECT)
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._forget()
 
