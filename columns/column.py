@@ -36,6 +36,18 @@ class Column(Protocol):
         """The memory with a sensation (g, m) added; `movement` says how the object itself moved since the last."""
         ...
 
+    def newest(self, memory: Any) -> Any:
+        """A memory of the last sensation alone."""
+        ...
+
+    def readings(self, memory: Any) -> torch.Tensor:
+        """(g,) how many readings are remembered, those that met nothing included, lost ones not."""
+        ...
+
+    def pivot(self, memory: Any) -> torch.Tensor:
+        """(g, 3) metres, world frame: the middle of what was sensed, about which poses are turned."""
+        ...
+
     def nominate(self, memory: Any, limit: int, prior: torch.Tensor | None = None) -> Hypotheses:
         """Poses that what is remembered suggests, at most `limit` a group; empty if it suggests none.
         Objects of a high log `prior` (g, objects) may be searched first."""

@@ -86,7 +86,7 @@ class Region:
 
     def _vote(self, belief: Belief, ballot: Hypotheses, newest: bool = False, curved: bool = True) -> Vote:
         votes = [
-            kind.vote(memory.last() if newest else memory, ballot, curved)
+            kind.vote(kind.newest(memory) if newest else memory, ballot, curved)
             for kind, memory in zip(self.kinds, belief.memories, strict=True)
         ]
         if len(votes) == 1:
@@ -123,7 +123,8 @@ class Region:
         return replace(ballot, pivot=self._pivot(belief))
 
     def _pivot(self, belief: Belief) -> torch.Tensor:
-        return torch.stack([memory.pivot() for memory in belief.memories]).mean(0)
+        pairs = zip(self.kinds, belief.memories, strict=True)
+        return torch.stack([kind.pivot(memory) for kind, memory in pairs]).mean(0)
 
     def _settle(self, belief: Belief, ballot: Hypotheses) -> Belief:
         """Prune, exchange votes, refine by their sum, prune again, and see what is agreed."""
@@ -162,7 +163,8 @@ class Region:
         return self.lateral.exchange(own) + price, refine.neighbourhood_evidence(own, information)[0]
 
     def _readings(self, belief: Belief) -> torch.Tensor:
-        return torch.stack([(memory.kind > 0).sum((1, 2)) for memory in belief.memories]).sum(0)
+        pairs = zip(self.kinds, belief.memories, strict=True)
+        return torch.stack([kind.readings(memory) for kind, memory in pairs]).sum(0)
 
     def _cap(self, steps: int) -> int:
         return max(self.keep, (4 * self.keep) >> max(0, steps - 2))

@@ -20,7 +20,7 @@ from .backend import backend
 from .goals import Prediction
 from .hypotheses import Hypotheses, nothing, seed
 from .likelihood import Tolerance
-from .memory import HIT, SEEDS, Memory
+from .memory import HIT, LOST, SEEDS, Memory
 
 UNLIKELY = 4.0  # nats by which an object that is out of favour is searched later
 
@@ -55,6 +55,18 @@ class EvidenceColumn:
         if movement is not None and movement.object_motion is not None:
             memory = memory.moved(movement.object_motion)
         return memory.append(sensation.checked().to(self.device), self.atlas, self.schema, self.remember)
+
+    def newest(self, memory: Memory) -> Memory:
+        """A memory of the last sensation alone."""
+        return memory.last()
+
+    def readings(self, memory: Memory) -> torch.Tensor:
+        """(g,) how many readings are remembered, those that met nothing included, lost ones not."""
+        return (memory.kind != LOST).sum((1, 2))
+
+    def pivot(self, memory: Memory) -> torch.Tensor:
+        """(g, 3) metres, world frame: the middle of what was sensed."""
+        return memory.pivot()
 
     def nominate(self, memory: Memory, limit: int, prior: torch.Tensor | None = None) -> Hypotheses:
         """Poses that lay one telling sensation of each group on a known object where most others fit too, at most
