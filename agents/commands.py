@@ -1,13 +1,10 @@
 """The commands behind `cortical`, with all that is heavy."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
 
-from cortical.columns.object_map import ObjectMap
-from cortical.configs.schema import Experiment
 from cortical.envs.sensors import shared_catalogue
 
 from . import pictures, runs, story
@@ -24,7 +21,7 @@ def demo(arguments: "Demo") -> None:
     """Learn, recognise with one column and with five, tell and draw one episode."""
     torch.set_num_threads(1)
     experiment = arguments.experiment
-    folder = RunFolder(arguments.out, experiment, "demo")
+    folder = _folder(arguments, "demo")
     maps = runs.learn(experiment, folder, arguments.names)
     console.print(f"learnt {len(maps)} objects, {sum(map(len, maps.values())):,} points\n")
     one = runs.recognise(
@@ -46,7 +43,7 @@ def demo(arguments: "Demo") -> None:
 def learn(arguments: "Learn") -> None:
     """Learn maps."""
     torch.set_num_threads(1)
-    folder = RunFolder(arguments.out, arguments.experiment, "learn")
+    folder = _folder(arguments, "learn")
     maps = runs.learn(arguments.experiment, folder, arguments.names)
     console.print(f"{len(maps)} maps, {sum(map(len, maps.values())):,} points, in {folder.path / 'maps'}")
 
@@ -54,8 +51,9 @@ def learn(arguments: "Learn") -> None:
 def recognise(arguments: "Recognise") -> None:
     """Recognise objects at random poses."""
     torch.set_num_threads(1)
-    folder = RunFolder(arguments.out, arguments.experiment, "recognise")
-    maps = _maps(arguments.experiment, folder, arguments.maps, arguments.names)
+    known = _elsewhere(arguments)
+    folder = _folder(arguments, "recognise")
+    maps = runs.learn(arguments.experiment, known or folder, arguments.names)
     label = f"{arguments.experiment.eye.columns} column" + "s" * (arguments.experiment.eye.columns > 1)
     records = runs.recognise(arguments.experiment, folder, maps, label, arguments.names, arguments.rotations)
     console.print(story.episode_table(records))
@@ -67,8 +65,9 @@ def vote(arguments: "Vote") -> None:
     """The same episodes with several numbers of columns."""
     torch.set_num_threads(1)
     experiment = arguments.experiment
-    folder = RunFolder(arguments.out, experiment, "vote")
-    maps = _maps(experiment, folder, arguments.maps, arguments.names)
+    known = _elsewhere(arguments)
+    folder = _folder(arguments, "vote")
+    maps = runs.learn(experiment, known or folder, arguments.names)
     results: dict[int, list[EpisodeRecord]] = {}
     for count in arguments.columns:
         label = f"{count} column" + "s" * (count > 1)
@@ -91,9 +90,12 @@ def objects(arguments: "Objects") -> None:
         console.print(f"{name:<24} {edges} {len(mesh.faces):>7,} triangles  {colour}")
 
 
-def _maps(
-    experiment: Experiment, folder: RunFolder, learnt: Path | None, names: tuple[str, ...]
-) -> dict[str, ObjectMap]:
-    if learnt is None:
-        return runs.learn(experiment, folder, names)
-    return runs.learn(experiment, RunFolder.to_read(learnt, experiment), names)
+def _folder(arguments: "Demo | Learn | Recognise | Vote", command: str) -> RunFolder:
+    """The run folder, claimed only when the objects asked for exist: a slip of the pen must not occupy it."""
+    runs.known_names(arguments.experiment, arguments.names)
+    return RunFolder(arguments.out, arguments.experiment, command)
+
+
+def _elsewhere(arguments: "Recognise | Vote") -> RunFolder | None:
+    """The run folder whose maps are to be used, if it isn't the run's own."""
+    return None if arguments.maps is None else RunFolder.to_read(arguments.maps, arguments.experiment)

@@ -54,6 +54,11 @@ class Learner:
         side = math.isqrt(experiment.learn.patches)
         if side * side != experiment.learn.patches or side % 2 == 0:
             raise ValueError(f"learn.patches must be an odd square (1, 9, 25, ...), not {experiment.learn.patches}")
+        if experiment.learn.sensations_per_view < experiment.learn.patches:
+            raise ValueError(
+                f"learn.sensations_per_view = {experiment.learn.sensations_per_view} allows not one glance with "
+                f"learn.patches = {experiment.learn.patches}: raise the one or lower the other"
+            )
         self.block = math.radians(PITCH) * side
         self.readings = 0
 

@@ -39,7 +39,7 @@ def episode_picture(
     Raises ValueError for a record without a trace.
     """
     if not record.trace:
-        raise ValueError("this episode was recorded without a trace: run_episode(..., traced=True)")
+        raise ValueError("this episode was recorded without a trace: play(..., traced=True)")
     figure = Figure(figsize=(16, 9), dpi=100, facecolor="white")
     grid = figure.add_gridspec(
         2, 2, height_ratios=(1.5, 1), left=0.08, right=0.975, bottom=0.075, top=0.895, hspace=0.17, wspace=0.15

@@ -9,6 +9,7 @@
 A run that was stopped, however hard, goes on where it stopped when the same command is given again.
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -77,7 +78,10 @@ class RunFolder:
 
     def map_file(self, name: str) -> Path:
         """Where an object's map is kept."""
-        return self.path / "maps" / f"{re.sub(r'[^A-Za-z0-9._-]', '_', name)}.safetensors"
+        plain = re.sub(r"[^A-Za-z0-9._-]", "_", name)
+        if plain != name:
+            plain += "-" + hashlib.sha256(name.encode()).hexdigest()[:8]
+        return self.path / "maps" / f"{plain}.safetensors"
 
     def save_map(self, name: str, known: ObjectMap, schema: FeatureSchema) -> None:
         """Keep a map; it is on the disk when this returns."""
@@ -91,7 +95,8 @@ class RunFolder:
         maps, _, extra = load_maps(file, schema)
         difference = _first_difference(extra.get("learnt"), learning_settings(self.experiment))
         if difference:
-            raise RunError(f"{file} was learnt with other settings ({difference}): use another --out or --maps")
+            remedy = "repeat them with --from-run, or use another --out or --maps"
+            raise RunError(f"{file} was learnt with other settings ({difference}): {remedy}")
         return maps[name]
 
     def append(self, label: str, record: EpisodeRecord) -> None:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from cortical.envs.explore import ObjectExploreEnv
 from cortical.envs.sensors import shared_catalogue
 
 from .agent import Agent, Step
+from .brain import build_region
 from .metrics import Symmetry, add_s, load_symmetry, rotation_error
 from .policies import make_policy
 from .sensing import Senses
@@ -90,22 +92,57 @@ class EpisodeRecord:
 
 def make_agent(experiment: Experiment, region: Region) -> Agent:
     """Body, columns and policy of an experiment, ready for episodes."""
-    senses = Senses(coded=any(kind.schema.code_bits for kind in region.kinds))  # type: ignore[attr-defined]
+    senses = Senses(coded=any(kind.coded for kind in region.kinds))
     env = ObjectExploreEnv.from_config(experiment.world, experiment.eye, obs_mode=senses.obs_mode)
     policy = make_policy(experiment.policy.name, experiment.policy.candidates, experiment.policy.hypotheses)
     return Agent(env, region, policy, experiment.decision, senses)
 
 
 def run_episode(
-    agent: Agent, source: str, name: str, seed: int, rotation_index: int = 0, traced: bool = True
+    experiment: Experiment,
+    name: str,
+    pose: tuple[np.ndarray, np.ndarray] | None = None,
+    seed: int = 0,
+    maps: str | Path = "runs/learn",
 ) -> EpisodeRecord:
-    """One object at one random pose. `source` is the catalogue; the pose, the start, the noise and the policy's
+    """One episode from plain data in to plain data out, for any process of a pool.
+
+    pose : position (3,) in metres and rotation (3, 3) of the object; None: random, from the seed
+    maps : a run folder with learnt maps; what it lacks is learnt
+    """
+    return play(_agent_of(experiment, str(maps)), name, seed, pose=pose)
+
+
+@lru_cache(maxsize=2)
+def _agent_of(experiment: Experiment, maps: str) -> Agent:
+    """The agent of this process, made once."""
+    from .learning import learn_objects
+    from .records import RunFolder
+
+    folder = RunFolder.to_read(Path(maps), experiment)
+    names = shared_catalogue(experiment.world.objects).names
+    known = learn_objects(folder.experiment, names, folder, lambda name, readings: None)
+    return make_agent(experiment, build_region(experiment, known))
+
+
+def play(
+    agent: Agent,
+    name: str,
+    seed: int,
+    rotation_index: int = 0,
+    pose: tuple[np.ndarray, np.ndarray] | None = None,
+    traced: bool = True,
+) -> EpisodeRecord:
+    """One object at one random pose, or at `pose`, by an agent at hand. The pose, the start, the noise and the policy's
     choices all follow from (seed, name, rotation_index), whatever the number of columns."""
-    index = shared_catalogue(source).names.index(name)
+    source = agent.env.source
+    index = shared_catalogue(source).index(name)
     pose_seed, policy_seed = np.random.SeedSequence([seed, index, rotation_index]).generate_state(2)
-    random = np.random.default_rng(policy_seed)
+    options: dict[str, Any] = {"object": name}
+    if pose is not None:
+        options |= {"position": np.asarray(pose[0], float), "rotation": np.asarray(pose[1], float)}
     steps, trace = [], []
-    for step in agent.episode(random, {"object": name}, int(pose_seed)):
+    for step in agent.episode(np.random.default_rng(policy_seed), options, int(pose_seed)):
         steps.append(step)
         trace.append(_trace(step, agent.region.objects))
     return _record(agent, source, name, steps, trace, seed, rotation_index, traced)

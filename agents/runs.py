@@ -13,7 +13,7 @@ from cortical.envs.sensors import shared_catalogue
 from .brain import build_region
 from .learning import learn_objects
 from .records import RunFolder
-from .rollout import EpisodeRecord, make_agent, run_episode
+from .rollout import EpisodeRecord, make_agent, play
 
 
 @contextmanager
@@ -53,7 +53,6 @@ def recognise(
     names: tuple[str, ...] = (), rotations: int = 1, seeds: tuple[int, ...] | None = None,
 ) -> list[EpisodeRecord]:  # fmt: skip
     """Episodes of every object at `rotations` random poses per seed; those in the folder are not run again."""
-    source = experiment.world.objects
     names = names or tuple(maps)
     done = folder.episodes(label)
     wanted = [(n, s, r) for s in seeds or (experiment.seed,) for r in range(rotations) for n in names]
@@ -63,7 +62,7 @@ def recognise(
         for name, seed, rotation in wanted:
             record = done.get((name, seed, rotation))
             if record is None:
-                record = run_episode(agent, source, name, seed, rotation)
+                record = play(agent, name, seed, rotation)
                 folder.append(label, record)
             records.append(record)
             advance(f"{name}: {record.answer or 'undecided'}")

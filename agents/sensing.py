@@ -58,7 +58,7 @@ class Senses:
             "on_object": read["on_object"] > 0.5,
             "valid": read["valid"] > 0.5,
         }
-        return Sensation(**{name: value[None] for name, value in one.items()})
+        return Sensation(**{name: value[None] for name, value in one.items()}).checked()
 
     def _encode(self, read: dict[str, torch.Tensor]) -> torch.Tensor:
         assert self.encoder is not None

@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import median
-from textwrap import fill
+from textwrap import TextWrapper
 from typing import cast
 
 import numpy as np
@@ -71,8 +71,10 @@ def wrapped(line: str, width: int) -> str:
     """A line of a story as a paragraph, indented, the lines after its first one more; what belongs together, like
     a name and its share, stays on one line."""
     bound = re.sub(r" (?=[:%]|cm\b|\(\d)|(?<=:) (?=\d)", "\N{NO-BREAK SPACE}", line)
-    indents = {"initial_indent": 2 * " ", "subsequent_indent": 4 * " "}
-    text = fill(bound, width, break_long_words=False, break_on_hyphens=False, **indents)
+    paragraph = TextWrapper(
+        width, initial_indent=2 * " ", subsequent_indent=4 * " ", break_long_words=False, break_on_hyphens=False
+    )
+    text = paragraph.fill(bound)
     return text.replace("\N{NO-BREAK SPACE}", " ")
 
 

@@ -25,7 +25,7 @@ from cortical.agents.brain import build_region
 from cortical.agents.learning import learn_objects
 from cortical.agents.metrics import summarise
 from cortical.agents.records import PACKAGES, RunFolder, learning_settings
-from cortical.agents.rollout import EpisodeRecord, make_agent, run_episode
+from cortical.agents.rollout import EpisodeRecord, make_agent, play
 from cortical.configs.load import load, validate
 from cortical.configs.schema import Experiment, WorldConfig
 from cortical.envs.sensors import shared_catalogue
@@ -98,8 +98,7 @@ def episodes(job: tuple[argparse.Namespace, str, tuple[int, ...], int]) -> list[
     args, name, seeds, rotations = job
     torch.set_num_threads(1)
     agent = _agent(args)
-    source = experiment_of(args).world.objects
-    return [run_episode(agent, source, name, s, r, traced=False) for s in seeds for r in range(rotations)]
+    return [play(agent, name, s, r, traced=False) for s in seeds for r in range(rotations)]
 
 
 _AGENTS: dict[str, Agent] = {}

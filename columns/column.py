@@ -24,6 +24,11 @@ class Column(Protocol):
         ...
 
     @property
+    def coded(self) -> bool:
+        """Whether it wants sparse codes of patches."""
+        ...
+
+    @property
     def device(self) -> torch.device:
         """Where it runs."""
         ...
@@ -40,8 +45,8 @@ class Column(Protocol):
         """A memory of the last sensation alone."""
         ...
 
-    def readings(self, memory: Any) -> torch.Tensor:
-        """(g,) how many readings are remembered, those that met nothing included, lost ones not."""
+    def met(self, memory: Any) -> torch.Tensor:
+        """(g, m) how many of the remembered readings met something."""
         ...
 
     def pivot(self, memory: Any) -> torch.Tensor:

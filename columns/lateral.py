@@ -93,6 +93,12 @@ class Lateral:
             rounds = _rounds_to_agree(graph, weights)
         return cls(torch.linalg.matrix_power(weights, rounds), rounds, graph.number_of_edges())
 
+    @property
+    def heard(self) -> Tensor:
+        """(m,) how much of each column's vote counts in the mean of what the columns hold: 1 if all hear of all."""
+        reached = (self.spread > 1e-6).sum(1, keepdim=True)
+        return (reached * self.spread).mean(0)
+
     def exchange(self, votes: Tensor) -> Tensor:
         """What each column holds afterwards, as an estimate of the sum over its connected columns: (g, m, ...)."""
         reached = (self.spread > 1e-6).sum(1).to(votes)
@@ -102,11 +108,9 @@ class Lateral:
     def pool(self, vote: Vote) -> Vote:
         """The mean of what the columns hold after the exchange, (g, ...): where all hear of all, the sum of all votes;
         where nobody hears of anybody, the mean vote, which is no surer than a column alone."""
-        reached = (self.spread > 1e-6).sum(1, keepdim=True)
-        heard = (reached * self.spread).mean(0)
 
         def over_columns(x: Tensor) -> Tensor:
-            return torch.einsum("j,gj...->g...", heard.to(x), x)
+            return torch.einsum("j,gj...->g...", self.heard.to(x), x)
 
         return Vote(over_columns(vote.log_evidence), over_columns(vote.slope), over_columns(vote.information))
 
@@ -128,33 +132,50 @@ def _rounds_to_agree(graph: nx.Graph, weights: Tensor) -> int:
     return rounds
 
 
-def log_posterior(evidence: Tensor, obj: Tensor, objects: int, trust: float = 1.0) -> Tensor:
+def log_posterior(
+    evidence: Tensor, obj: Tensor, objects: int, trust: float = 1.0, floor: Tensor | None = None
+) -> Tensor:
     """Posterior over objects and 'none', nats: from hypotheses' evidence (..., b) and objects (..., b) to
     (..., objects + 1). Every object and 'none' are equally probable at first; of an object's evidence, summed over
-    its poses, the share `trust` counts."""
+    its poses, the share `trust` counts. No object has less than `floor` (...), the evidence if all readings were
+    outliers: 0 where nothing was met."""
+    if evidence.shape[-1] == 0:
+        evidence, obj = evidence.new_full((*evidence.shape[:-1], 1), -torch.inf), obj.new_zeros((*obj.shape[:-1], 1))
     peak = evidence.amax(-1, keepdim=True).clamp(min=-1e9)
     mass = torch.zeros(*evidence.shape[:-1], objects, dtype=torch.float64, device=evidence.device)
     mass.scatter_add_(-1, obj, (evidence - peak).double().exp())
-    of_object = trust * (mass.log() + peak)
+    of_object = mass.log() + peak
+    if floor is not None:
+        of_object = torch.maximum(of_object, floor[..., None].to(of_object))
+    of_object = trust * of_object
     return torch.cat([of_object, torch.zeros_like(of_object[..., :1])], -1).log_softmax(-1).clamp(min=-700.0)
 
 
 def log_odds(posterior: Tensor) -> tuple[Tensor, Tensor]:
-    """Best entry of a log posterior (..., n) and its log odds against all others."""
-    best = posterior.argmax(-1)
+    """Best entry of a log posterior (..., n), of equals the last ('none'), and its log odds against all others."""
+    last = posterior.shape[-1] - 1
+    best = torch.where(posterior[..., -1] >= posterior.amax(-1), last, posterior.argmax(-1))
     others = posterior.scatter(-1, best[..., None], -torch.inf).logsumexp(-1)
     return best, posterior.amax(-1) - others
 
 
 def consensus(
-    total: Tensor, views: Tensor, alone: Tensor, obj: Tensor, pose: Pose, objects: int, trust: float = 1.0
+    total: Tensor,
+    views: Tensor,
+    alone: Tensor,
+    obj: Tensor,
+    pose: Pose,
+    objects: int,
+    trust: float = 1.0,
+    floors: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None),
 ) -> Consensus:
     """What a group believes: from the ballot's summed evidence (g, b), each column's view of it after the exchange and
-    its own evidence (g, m, b), the hypotheses' objects (g, b) and poses (g, b, ...)."""
-    posterior = log_posterior(total, obj, objects, trust)
+    its own evidence (g, m, b), the hypotheses' objects (g, b) and poses (g, b, ...). `floors` of the three: see
+    log_posterior."""
+    posterior = log_posterior(total, obj, objects, trust, floors[0])
     best, odds = log_odds(posterior)
     each = obj[:, None].expand(views.shape)
-    after, before = (log_posterior(x, each, objects, trust) for x in (views, alone))
+    after, before = (log_posterior(x, each, objects, trust, f) for x, f in ((views, floors[1]), (alone, floors[2])))
     favoured = torch.where((obj == best[:, None]) | (best[:, None] == objects), total, -torch.inf)
     row = favoured.argmax(1)
     at = torch.arange(len(row), device=row.device)

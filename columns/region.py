@@ -17,6 +17,7 @@ from .lateral import Lateral, consensus
 from .messages import Consensus, Movement, Pose, Sensation, Vote
 
 SEEDING = 3  # sensations that always suggest new poses; later ones do when the best pose explains them badly
+OUTLIER = math.log(0.03)  # nats of a reading that no pose explains
 FITTING = 5.0  # nats a sensation: what a right pose explains on average, or more
 
 
@@ -129,13 +130,13 @@ class Region:
     def _settle(self, belief: Belief, ballot: Hypotheses) -> Belief:
         """Prune, exchange votes, refine by their sum, prune again, and see what is agreed."""
         if len(ballot) == 0:
-            return replace(belief, ballot=ballot, consensus=self._ignorant(belief))
+            return replace(belief, ballot=ballot, consensus=self._ignorant(belief, ballot))
         objects, columns = len(self.objects), sum(kind.columns for kind in self.kinds)
         if belief.steps == 1 and columns == 1:
             # one reading fixes no pose: nothing to refine yet
             ballot = prune(ballot, self.first_cap)
             own = ballot.log_evidence[:, None]
-            return replace(belief, ballot=ballot, consensus=self._agree(ballot, own, own))
+            return replace(belief, ballot=ballot, consensus=self._agree(belief, ballot, own, own))
         ballot = replace(prune(ballot, self._cap(belief.steps), objects=objects), pivot=self._pivot(belief))
         for _ in range(2 if belief.steps <= SEEDING else 1):
             votes = self.lateral.pool(self._vote(belief, ballot))
@@ -146,8 +147,10 @@ class Region:
         order = strongest(without_repeats(ballot), self._cap(belief.steps + 1), objects=objects)
         survivors = ballot.take(order)
         views, alone = self._beliefs_of_columns(votes, survivors.log_evidence, total, order)
-        fit = total.log_evidence.gather(1, order[:, :1])[:, 0] / self._readings(belief).clamp(min=1)
-        return replace(belief, ballot=survivors, consensus=self._agree(survivors, views, alone), fit=fit)
+        met = self._met(belief) @ self.lateral.heard.to(total.log_evidence)
+        fit = total.log_evidence.gather(1, order[:, :1])[:, 0] / met.clamp(min=1e-3)
+        fit = torch.where(met > 0, fit, math.inf)
+        return replace(belief, ballot=survivors, consensus=self._agree(belief, survivors, views, alone), fit=fit)
 
     def _beliefs_of_columns(
         self, votes: Vote, evidence: torch.Tensor, total: Vote, order: torch.Tensor
@@ -162,26 +165,30 @@ class Region:
         information = votes.information.gather(2, rows[..., None, None].expand(*rows.shape, 6, 6))
         return self.lateral.exchange(own) + price, refine.neighbourhood_evidence(own, information)[0]
 
-    def _readings(self, belief: Belief) -> torch.Tensor:
+    def _met(self, belief: Belief) -> torch.Tensor:
+        """(g, m) how many readings of each column met something."""
         pairs = zip(self.kinds, belief.memories, strict=True)
-        return torch.stack([kind.readings(memory) for kind, memory in pairs]).sum(0)
+        return torch.cat([kind.met(memory) for kind, memory in pairs], 1).float()
 
     def _cap(self, steps: int) -> int:
         return max(self.keep, (4 * self.keep) >> max(0, steps - 2))
 
-    def _agree(self, ballot: Hypotheses, views: torch.Tensor, alone: torch.Tensor) -> Consensus:
+    def _agree(self, belief: Belief, ballot: Hypotheses, views: torch.Tensor, alone: torch.Tensor) -> Consensus:
         alive = ballot.log_evidence[:, None] > -math.inf
         views, alone = (torch.where(alive, x, -math.inf) for x in (views, alone))
         pose = Pose(ballot.location, ballot.rotation)
-        return consensus(ballot.log_evidence, views, alone, ballot.obj, pose, len(self.objects), self.trust)
+        floors = self._floors(belief)
+        return consensus(ballot.log_evidence, views, alone, ballot.obj, pose, len(self.objects), self.trust, floors)
 
-    def _ignorant(self, belief: Belief) -> Consensus:
-        groups, objects = len(belief.ballot.pivot), len(self.objects)
-        columns = sum(k.columns for k in self.kinds)
-        device = belief.ballot.pivot.device
-        odds = torch.full((groups,), -math.log(objects), dtype=torch.float64, device=device)
-        flat = odds.new_full((groups, objects + 1), -math.log(objects + 1))
-        nowhere = Pose(torch.zeros(groups, 3, device=device), torch.eye(3, device=device).expand(groups, 3, 3))
-        nobody = torch.full((groups,), -1, device=device)
-        each = flat[:, None].expand(groups, columns, -1)
-        return Consensus(nobody, odds, flat, nowhere, each, each, torch.ones_like(odds))
+    def _floors(self, belief: Belief) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Evidence of an object if all readings were outliers: of the region, the columns after and before the
+        exchange."""
+        own = OUTLIER * self._met(belief)
+        return own @ self.lateral.heard.to(own), self.lateral.exchange(own), own
+
+    def _ignorant(self, belief: Belief, ballot: Hypotheses) -> Consensus:
+        """Before any pose was suggested: nothing is known of the pose; of the object, that nothing known was met."""
+        groups, device = len(ballot.pivot), ballot.pivot.device
+        nowhere = nothing(groups, device, 1)
+        flat = torch.full((groups, sum(kind.columns for kind in self.kinds), 1), -math.inf, device=device)
+        return self._agree(belief, nowhere, flat, flat)

@@ -81,7 +81,13 @@ def validate(experiment: Experiment, source: str = "configuration") -> Experimen
             name = f"{table}.{key}" if table else key
             owner = type(getattr(experiment, table)) if table else Experiment
             raise ConfigError(f"{source}: {name} = {value!r}, but it must be {wanted}{_help(owner, key)}")
-    column = experiment.column
+    column, learning = experiment.column, experiment.learn
+    side = math.isqrt(learning.patches)
+    if side * side != learning.patches or side % 2 == 0 or learning.sensations_per_view < learning.patches:
+        raise ConfigError(
+            f"{source}: learn.patches = {learning.patches} must be an odd square (1, 9, 25, ...) and at most "
+            f"learn.sensations_per_view = {learning.sensations_per_view}"
+        )
     if column.first_cap < column.keep:
         raise ConfigError(
             f"{source}: column.first_cap = {column.first_cap} is less than column.keep = {column.keep}: "

@@ -6,7 +6,7 @@
 from cortical.agents import story
 from cortical.agents.brain import build_region
 from cortical.agents.learning import Learner
-from cortical.agents.rollout import make_agent, run_episode
+from cortical.agents.rollout import make_agent, play
 from cortical.configs.schema import Experiment, EyeConfig
 
 OBJECTS = ("duck", "mug", "bunny")
@@ -24,7 +24,7 @@ for name, known in maps.items():
 # the same episode, with one column and with five that vote
 for experiment in (one, five):
     agent = make_agent(experiment, build_region(experiment, maps))
-    record = run_episode(agent, "default", "duck", seed=7)
+    record = play(agent, "duck", seed=7)
     print(f"\n{experiment.eye.columns} column(s)")
     for line in story.tell(record):
         print(f"  {line}")

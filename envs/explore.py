@@ -76,7 +76,7 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         self.sensors = Sensors(
             EyeConfig(columns=columns, pixels=pixels, field_of_view=field_of_view, spread=spread, noise=noise)
         )
-        self._source, self._backend = objects, backend
+        self.source, self._backend = objects, backend
         self._cube, self._distance = cube, distance
         self._table = -cube / 2 if scene == "table" else None
         self.observation_space: spaces.Dict = observation_space(columns, pixels, obs_mode)  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -143,7 +143,7 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
             gym.logger.warn('no render_mode was given: gym.make(..., render_mode="rgb_array")')
             return None
         self._open()
-        mesh = shared_catalogue(self._source).mesh(self._name)
+        mesh = shared_catalogue(self.source).mesh(self._name)
         return over_the_shoulder(mesh, self._position, self._rotation, self.eye, self._table)
 
     def close(self) -> None:
@@ -161,7 +161,7 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         return self._simulation
 
     def _place(self, simulation: Simulation, given: dict[str, Any]) -> None:
-        mesh = shared_catalogue(self._source).mesh(self._name)
+        mesh = shared_catalogue(self.source).mesh(self._name)
         half = self._cube / 2
         drawn = self.np_random.uniform(-half, half, 3), random_rotations(1, self.np_random)[0]
         position, rotation = given.get("position", drawn[0]), given.get("rotation", drawn[1])
@@ -180,9 +180,9 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
             np.tile(self._position, (count, 1)),
             np.tile(self._rotation, (count, 1, 1)),
         )
-        self._retina = shared_retina(self._source, self.sensors.pixels, self.sensors.field_of_view)
+        self._retina = shared_retina(self.source, self.sensors.pixels, self.sensors.field_of_view)
         self._bank = (
-            shared_bank(self._source, self.sensors.pixels, self.sensors.field_of_view)
+            shared_bank(self.source, self.sensors.pixels, self.sensors.field_of_view)
             if self.sensors.condition == "dropout"
             else None
         )
@@ -215,7 +215,7 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         return not np.isfinite(depth[0]) and simulation.path_is_free(position, ahead, RADIUS)
 
     def _visible(self, eye_position: np.ndarray) -> np.ndarray | None:
-        vertices = shared_catalogue(self._source).mesh(self._name).vertices
+        vertices = shared_catalogue(self.source).mesh(self._name).vertices
         reach = float(np.linalg.norm(vertices, axis=1).max())
         return visible_gaze(
             self._retina, self._index, self._position, self._rotation, eye_position, reach, self.np_random

@@ -37,10 +37,15 @@ class Catalogue:
     def __iter__(self) -> Iterator[str]:
         return iter(self.names)
 
-    def mesh(self, name: str) -> Mesh:
-        """The object called `name`. KeyError for an unknown name, ValueError for an unusable file."""
+    def index(self, name: str) -> int:
+        """Where `name` stands among the names. KeyError, with a suggestion, for an unknown one."""
         if name not in self._readers:
             raise KeyError(f"no object {name!r} in this catalogue{_did_you_mean(name, self.names)}")
+        return self.names.index(name)
+
+    def mesh(self, name: str) -> Mesh:
+        """The object called `name`. KeyError for an unknown name, ValueError for an unusable file."""
+        self.index(name)
         if name not in self._meshes:
             self._meshes[name] = self._readers[name](name)
         return self._meshes[name]

@@ -24,8 +24,13 @@ class Saccade:
         target = known[random.integers(len(known), size=TRIES)] + random.normal(0, SPREAD, (TRIES, 3))
         bearing = random.normal(size=(TRIES, 3))
         origin = around(situation.eye.position, bearing, centre, random.uniform(0, STEP, TRIES))
-        good = feasible(situation, origin, target)
-        pick = int(np.argmax(good))
-        chosen = slice(pick, pick + 1)
-        origin, target = torch.from_numpy(origin[chosen]), torch.from_numpy(target[chosen])
+        good = np.flatnonzero(feasible(situation, origin, target))[:1]
+        origin, target = (origin[good], target[good]) if len(good) else _turn_on_the_spot(situation, random)
+        origin, target = torch.from_numpy(origin), torch.from_numpy(target)
         return [Goal(origin, target, torch.zeros(1), "a random glance")]
+
+
+def _turn_on_the_spot(situation: Situation, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    eye, limits = situation.eye, situation.limits
+    right, down = random.uniform(-0.5, 0.5, 2) * min(limits.max_turn, 1.0)
+    return eye.position[None], (eye.position + eye.rotation @ np.array([math.tan(right), math.tan(down), 1.0]))[None]

@@ -20,7 +20,7 @@ from .backend import backend
 from .goals import Prediction
 from .hypotheses import Hypotheses, nothing, seed
 from .likelihood import Tolerance
-from .memory import HIT, LOST, SEEDS, Memory
+from .memory import HIT, SEEDS, Memory
 
 UNLIKELY = 4.0  # nats by which an object that is out of favour is searched later
 
@@ -42,6 +42,11 @@ class EvidenceColumn:
         return Tolerance.of(self.schema, self.outlier)
 
     @property
+    def coded(self) -> bool:
+        """Whether it wants sparse codes of patches."""
+        return self.schema.code_bits > 0
+
+    @property
     def device(self) -> torch.device:
         """Where the columns run."""
         return self.atlas.rows.device
@@ -60,9 +65,9 @@ class EvidenceColumn:
         """A memory of the last sensation alone."""
         return memory.last()
 
-    def readings(self, memory: Memory) -> torch.Tensor:
-        """(g,) how many readings are remembered, those that met nothing included, lost ones not."""
-        return (memory.kind != LOST).sum((1, 2))
+    def met(self, memory: Memory) -> torch.Tensor:
+        """(g, m) how many of the remembered readings met something."""
+        return (memory.kind == HIT).sum(2)
 
     def pivot(self, memory: Memory) -> torch.Tensor:
         """(g, 3) metres, world frame: the middle of what was sensed."""

@@ -55,13 +55,12 @@ class Hypotheses:
         return replace(self, **taken)
 
 
-def nothing(groups: int, device: str | torch.device = "cpu") -> Hypotheses:
-    """No hypothesis at all."""
-    z = torch.zeros(groups, 0, device=device)
-    return Hypotheses(
-        z.long(), z[..., None, None].expand(groups, 0, 3, 3), z[..., None].expand(groups, 0, 3), z, z, z,
-        torch.zeros(groups, 3, device=device),
-    )  # fmt: skip
+def nothing(groups: int, device: str | torch.device = "cpu", places: int = 0) -> Hypotheses:
+    """No hypothesis at all, in so many unused places."""
+    z = torch.zeros(groups, places, device=device)
+    unturned = torch.eye(3, device=device).expand(groups, places, 3, 3)
+    nowhere = torch.zeros(groups, places, 3, device=device)
+    return Hypotheses(z.long(), unturned, nowhere, z - math.inf, z, z, torch.zeros(groups, 3, device=device))
 
 
 def join(a: Hypotheses, b: Hypotheses) -> Hypotheses:

@@ -119,7 +119,6 @@ def test_patches_that_are_no_odd_square_are_refused(patches):
         Learner(experiment)
 
 
-@pytest.mark.xfail(reason="where the budget is below one glance it says that the object can't be seen")
 def test_fewer_readings_than_patches_are_refused_with_a_remedy():
     few = LearnConfig(sensations_per_view=10, patches=25)
     with pytest.raises(ValueError, match="sensations_per_view"):

@@ -12,7 +12,7 @@ from cortical.agents.brain import build_region
 from cortical.agents.camera import Camera, view
 from cortical.agents.learning import Learner
 from cortical.agents.pictures import episode_picture, headline, run_picture, vote_picture
-from cortical.agents.rollout import ColumnTrace, EpisodeRecord, StepTrace, make_agent, run_episode
+from cortical.agents.rollout import ColumnTrace, EpisodeRecord, StepTrace, make_agent, play
 from cortical.agents.story import tell
 from cortical.columns.object_map import ObjectMap
 from cortical.configs.schema import DecisionConfig, Experiment, EyeConfig, LearnConfig
@@ -31,7 +31,7 @@ def episode() -> tuple[EpisodeRecord, ObjectMap]:
     )
     learner = Learner(experiment)
     maps = {name: learner.learn(name) for name in NAMES}
-    record = run_episode(make_agent(experiment, build_region(experiment, maps)), "default", "duck", seed=0)
+    record = play(make_agent(experiment, build_region(experiment, maps)), "duck", seed=0)
     return record, maps.get(record.best_guess, maps["duck"])
 
 
@@ -66,7 +66,7 @@ def test_one_column_unknown_and_many_sensations(episode, mesh, tmp_path):
 def test_nothing_sensed_and_columns_that_disagree(episode, mesh, tmp_path):
     record, known = episode
     first: StepTrace = record.trace[0]
-    views = [ColumnTrace(0.4, name, 1.0) for name in ("duck", "cone", "cone", "domino", "unknown")]
+    views = [ColumnTrace(0.4, name, 1.0, 0.4, name, 1.0) for name in ("duck", "cone", "cone", "domino", "unknown")]
     blind = replace(record, answer=None, trace=[replace(first, location=[[]] * 5, columns=views)])
     assert colours(episode_picture(blind, mesh, known, tmp_path / "blind.png")) > 1000
     assert episode_picture(blind, mesh, known, tmp_path / "blind.svg").stat().st_size > 10_000

@@ -167,7 +167,6 @@ def test_maps_are_found_by_names_of_any_letters(folder):
     assert folder.map_file(name).parent == folder.path / "maps"
 
 
-@pytest.mark.xfail(reason="names that differ in letters like / and space alone share a file", raises=KeyError)
 def test_objects_of_similar_names_have_maps_of_their_own(folder):
     schema = stored_schema(EXPERIMENT)
     folder.save_map("tea pot", ObjectMap.empty(0.004), schema)

@@ -15,7 +15,7 @@ def step(
     best="mug", log_odds=2.0, columns=("mug",), expected=0.5, location=((0.0, 0.0, 0.05),), **posterior
 ) -> StepTrace:
     share = 1 / (1 + math.exp(-log_odds))
-    traces = [ColumnTrace(0.5, name, log_odds) for name in columns]
+    traces = [ColumnTrace(0.5, name, log_odds, 0.5, name, log_odds) for name in columns]
     beliefs = posterior or {best: share, "bowl": 1 - share}
     where = [list(point) for point in location]
     return StepTrace(
@@ -79,7 +79,8 @@ def test_columns_that_disagree_are_named():
         "sensation 1: a first look near its top; columns 1-4 lean to mug,"
         " column 5, which sees codes alone, to bowl; together mug, 90 : 1"
     )
-    missed = replace(split, columns=[ColumnTrace(0.1, "mug", 4.0)] * 5, location=[[], [], [], [], [0.0, 0.05, 0.0]])
+    agreed = [ColumnTrace(0.1, "mug", 4.0, 0.1, "mug", 4.0)] * 5
+    missed = replace(split, columns=agreed, location=[[], [], [], [], [0.0, 0.05, 0.0]])
     assert "1 of 5 columns meet it; all 5 columns agree: mug" in tell(record(missed))[0]
     assert "a first look meets nothing" in tell(record(replace(split, location=[[]] * 5)))[0]
 

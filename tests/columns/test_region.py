@@ -260,7 +260,6 @@ def test_without_a_topology_a_region_is_no_surer_than_its_columns(atlas):
     assert float(own[:, 0].min()) - 1.0 < float(apart.log_posterior[0, 0]) < float(own[:, 0].max()) + 1.0
 
 
-@pytest.mark.xfail(reason="without a topology the mean vote of a column is divided by the readings of all columns")
 def test_a_pose_that_explains_all_fits_whatever_the_topology(atlas):
     """Or else new poses are looked for at every step."""
     sensation = readings("egg", 20, 5, pose_of(5))
@@ -269,7 +268,6 @@ def test_a_pose_that_explains_all_fits_whatever_the_topology(atlas):
     assert float(apart) > FITTING
 
 
-@pytest.mark.xfail(reason="the price of a pose's six numbers is charged to a column that has sensed nothing")
 @pytest.mark.parametrize("when", ["column_log_posterior", "alone_log_posterior"])
 def test_a_column_in_the_dark_has_no_opinion(atlas, when):
     own = getattr(in_the_dark(atlas, "none"), when)[0, 2].exp()
@@ -319,7 +317,6 @@ def test_a_group_thinks_as_it_would_alone(two_groups):
     torch.testing.assert_close(both.pose.location[0], alone.pose.location[0], atol=2e-3, rtol=0.0)
 
 
-@pytest.mark.xfail(reason="a group without hypotheses is certain of 'none' as soon as another group has some")
 def test_a_group_that_has_met_nothing_has_no_opinion(two_groups):
     both, _ = two_groups
     torch.testing.assert_close(both.log_posterior[1].exp(), torch.full((3,), 1 / 3, dtype=torch.float64))
@@ -346,9 +343,6 @@ def garbage(count):
     )
 
 
-nowhere_to_start = pytest.mark.xfail(
-    reason="while no pose was ever nominated, a region stays ignorant, however much it has sensed"
-)
 
 
 @pytest.mark.parametrize("columns", [1, pytest.param(4, marks=nowhere_to_start)])
