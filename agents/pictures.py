@@ -194,7 +194,7 @@ def _draw_errors(axes: Axes, rows_by_label: Mapping[str, Sequence[EpisodeRecord]
     axes.set_xticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
     axes.set_ylim(0, 103)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=11, loc="best")
+        axes.legend(facecolor="white", edgecolor="white", framealpha=0.9, fontsize=11, loc="best")
     _label(axes, "rotation errors of right answers (after symmetry)", "degrees", "% at most this far off")
 
 

@@ -227,7 +227,8 @@ NUMBER = {"justify": "right", "no_wrap": True}
 
 
 def episode_table(rows: Iterable[EpisodeRecord], title: str = "") -> Table:
-    """One line an episode; below them the share of right answers and the medians (errors: of right answers)."""
+    """One line an episode; below them the share of right answers and the medians (errors: of right answers). A pose
+    has an error only if it is of the right object."""
     rows = list(rows)
     table = _table(title, (0, 1, 0, 0))
     table.add_column("\nobject", TOTALS, overflow="fold")
@@ -238,7 +239,8 @@ def episode_table(rows: Iterable[EpisodeRecord], title: str = "") -> Table:
     table.add_column("ADD-S\n(mm)", _middle([r.add_s_mm for r in rows if r.correct]), **NUMBER)
     for row in rows:
         guess = f" ({row.best_guess})" if row.answer is None else ""
-        table.add_row(escape(row.object), *_cells(row, guess), _short(row.add_s_mm))
+        distance = _short(row.add_s_mm) if row.best_guess == row.object else "–"
+        table.add_row(escape(row.object), *_cells(row, guess), distance)
     return table
 
 
@@ -251,7 +253,8 @@ def compare_table(
     """The same episodes under two conditions side by side, matched by object, seed and rotation."""
     sides = [{(r.object, r.seed, r.rotation_index): r for r in rows} for rows in (one, five)]
     table = _table(title, 0)
-    table.caption = "sens.: sensations; deg: pose error after symmetry (median: of right answers)"
+    table.caption = "sens.: sensations; deg: pose error after symmetry"
+    table.caption_justify = "left"
     table.add_column("\nobject", TOTALS, overflow="fold")
     for side, label in zip(sides, labels, strict=True):
         rows = list(side.values())
@@ -302,7 +305,7 @@ def _cells(row: EpisodeRecord, guess: str = "") -> list[str]:
         f"[{colour}]{escape(answer + guess)}[/{colour}]",
         short_odds(row.odds_log),
         str(row.sensations),
-        _short(row.rotation_error_deg),
+        _short(row.rotation_error_deg) if row.best_guess == row.object else "–",
     ]
 
 

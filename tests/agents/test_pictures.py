@@ -1,17 +1,21 @@
 """Pictures are drawn and show something; what they look like is for people to judge."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 
 from cortical.agents.brain import build_region
 from cortical.agents.camera import Camera, view
 from cortical.agents.learning import Learner
-from cortical.agents.pictures import episode_picture, headline, run_picture, vote_picture
+from cortical.agents.panels import draw_belief
+from cortical.agents.pictures import _draw_needed, episode_picture, headline, run_picture, vote_picture
 from cortical.agents.rollout import ColumnTrace, EpisodeRecord, StepTrace, make_agent, play
 from cortical.agents.story import tell
 from cortical.columns.object_map import ObjectMap
@@ -61,6 +65,29 @@ def test_one_column_unknown_and_many_sensations(episode, mesh, tmp_path):
     steps[3] = replace(steps[3], location=[[]])
     unknown = replace(record, answer="unknown", best_guess="unknown", trace=steps, sensations=len(steps))
     assert colours(episode_picture(unknown, mesh, None, tmp_path / "long.png")) > 1000
+
+
+@pytest.mark.parametrize("odds", [3.0, 300.0, 1e7, 1e30])
+def test_the_odds_that_decide_are_marked_within_the_panel(episode, odds):
+    trace = [*episode[0].trace, replace(episode[0].trace[-1], log_odds=90.0)]
+    axes = Figure(figsize=(8, 4)).add_subplot()
+    draw_belief(axes, trace, odds)
+    FigureCanvasAgg(axes.figure).draw()
+    word = next(text for text in axes.texts if text.get_text() == "decides")
+    panel, taken = axes.get_window_extent(), word.get_window_extent()
+    assert panel.y0 < taken.y0 and taken.y1 < panel.y1
+    low, high = axes.get_ylim()
+    assert low < math.log(1e-3) and math.log(odds) < high < math.log(odds) + 3
+    assert len(axes.get_yticks()) <= 14
+
+
+def test_a_legend_covers_no_bars(episode):
+    axes = Figure(figsize=(6, 4)).add_subplot()
+    rows = [replace(episode[0], answer="duck", sensations=count) for count in range(1, 20)]
+    _draw_needed(axes, {"1 column": rows, "5 columns": rows})
+    FigureCanvasAgg(axes.figure).draw()
+    bottom = axes.get_legend().get_window_extent().y0
+    assert all(bar.get_window_extent().y1 <= bottom for bar in axes.patches)
 
 
 def test_nothing_sensed_and_columns_that_disagree(episode, mesh, tmp_path):

@@ -8,7 +8,18 @@ import pytest
 from rich.console import Console
 
 from cortical.agents.rollout import ColumnTrace, EpisodeRecord, StepTrace
-from cortical.agents.story import compare_table, episode_table, odds_text, place, tell, turning_points
+from cortical.agents.story import (
+    compare_table,
+    episode_table,
+    odds_text,
+    place,
+    short_odds,
+    tell,
+    turning_points,
+    vote_table,
+    worth_telling,
+    wrapped,
+)
 
 
 def step(
@@ -118,16 +129,101 @@ def test_odds_in_words(odds, text):
     assert odds_text(math.log(odds)) == text
 
 
-def _printed(table) -> str:
-    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+@pytest.mark.parametrize(
+    ("odds", "text"),
+    [
+        (3e6, "> 10⁶"),
+        (21_000, "2·10⁴"),
+        (9999.9, "1·10⁴"),
+        (9_900, "9,900"),
+        (860, "860"),
+        (1.0, "1.0"),
+        (0.31, "0.31"),
+    ],
+)
+def test_odds_in_five_characters(odds, text):
+    assert short_odds(math.log(odds)) == text
+
+
+@pytest.mark.parametrize(
+    ("before", "aim"),
+    [
+        (DOUBTFUL, "looks where mug and bowl would differ most"),
+        (step("mug", mug=0.93, bowl=0.06), "looks to pin down its pose"),
+        (step("mug", mug=0.8, bowl=0.04, duck=0.04, unknown=0.12), "looks where it expects to learn most"),
+        (step("unknown", unknown=0.95, mug=0.05), "looks where it expects to learn most"),
+    ],
+)
+def test_what_a_movement_was_for(before, aim):
+    assert aim in tell(record(before, step(log_odds=17.0)))[1]
+    assert "looks at random" in tell(record(before, step(log_odds=17.0, expected=0.0)))[1]
+
+
+def test_a_story_is_wrapped_with_hanging_indents():
+    line = "sensation 1: a first look low on its left side; could be mug (53 %), xarm_base (26 %), duck; mug, 1,200 : 1"
+    assert wrapped(line, 79) == (
+        "  sensation 1: a first look low on its left side; could be mug (53 %),\n"
+        "    xarm_base (26 %), duck; mug, 1,200 : 1"
+    )
+    for width in range(30, 100):
+        text = wrapped(line, width)
+        assert "xarm_base (26 %)" in text and "1,200 : 1" in text and max(map(len, text.splitlines())) <= width
+
+
+def test_the_episode_told_is_right_neither_short_nor_long_and_had_a_change_of_mind():
+    doubts = {"sensations": 6, "best_guess_per_step": ["bowl", "mug"]}
+    best = record(**doubts, rotation_error_deg=3.0)
+    others = [
+        record(**doubts, rotation_error_deg=9.0),
+        record(sensations=6, best_guess_per_step=["mug", "mug"], rotation_error_deg=0.1),
+        record(sensations=12, best_guess_per_step=["bowl", "mug"], rotation_error_deg=0.1),
+        record(**doubts, answer="bowl", rotation_error_deg=0.1),
+    ]
+    assert worth_telling([*others, best]) is best
+    assert worth_telling(others[3:]) is others[3]
+    assert worth_telling(others[2:]) is others[2]
+
+
+def _printed(table, width=80) -> str:
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     with console.file:
         console.print(table)
         return console.export_text()
 
 
 def test_tables_hold_every_episode_and_the_totals():
-    rows = [record(DOUBTFUL), record(DOUBTFUL, DOUBTFUL, DOUBTFUL, answer="bowl", seed=1)]
+    rows = [
+        record(DOUBTFUL),
+        record(DOUBTFUL, DOUBTFUL, DOUBTFUL, answer="bowl", best_guess="bowl", rotation_error_deg=77.7, seed=1),
+    ]
     text = _printed(episode_table(rows, "a run"))
-    assert "a run" in text and "bowl" in text and "1 of 2 correct" in text and "1,200 : 1" in text
+    assert "a run" in text and "bowl" in text and "✓" in text and "1 of 2" in text and "1,200" in text
+    assert "77.7" not in text, "the pose of another object has no error"
     text = _printed(compare_table(rows, rows[:1]))
-    assert "1 of 2 correct" in text and "1 of 1 correct" in text and "five columns" in text and "–" in text
+    assert "1 of 2" in text and "1 of 1" in text and "five columns" in text and "–" in text
+
+
+def test_tables_fit_80_columns_uncut_whatever_they_hold():
+    longest, wrong = "gripper_finger", "spiral_pinion2"
+    rows = [
+        record(object=longest, answer=wrong, best_guess=wrong, sensations=500, odds_log=20.0),
+        record(object=longest, answer=longest, best_guess=longest, sensations=500, rotation_error_deg=180.0, seed=1),
+        record(object=longest, answer=None, best_guess=wrong, sensations=500, odds_log=-1.0, seed=2),
+    ]
+    for table in (compare_table(rows, rows), episode_table(rows), vote_table({1: rows, 100: rows})):
+        lines = [line.rstrip() for line in _printed(table).splitlines()]
+        assert lines == [line.rstrip() for line in _printed(table, 200).splitlines()] and "…" not in "".join(lines)
+    text = _printed(compare_table(rows, rows))
+    assert text.count(longest) == 3 and text.count(wrong) == text.count("undecided") == 2
+    assert f"undecided ({wrong})" in _printed(episode_table(rows))
+
+
+def test_a_table_of_numbers_of_columns():
+    right = record(DOUBTFUL, DOUBTFUL, DOUBTFUL, DOUBTFUL, think_ms=[10.0] * 4)
+    rows = [right, replace(right, rotation_error_deg=12.1), replace(right, answer=None, sensations=500)]
+    lines = _printed(vote_table({5: rows, 1: rows[2:]}, "votes")).splitlines()
+    assert "votes" in lines[0]
+    assert lines[-2].split() == ["1", "0", "of", "1", "1", "500", "500", "–", "–", "10.0"]
+    assert lines[-1].split() == ["5", "2", "of", "3", "1", "4", "450", "7.1", "deg", "50", "%", "2.0"]
+    with pytest.raises(ValueError, match="no episodes"):
+        vote_table({1: []})
