@@ -1,23 +1,19 @@
 """The commands behind `cortical`, with all that is heavy."""
 
-from typing import TYPE_CHECKING
-
 import torch
 from rich.console import Console
 
 from cortical.envs.sensors import shared_catalogue
 
 from . import pictures, runs, story
+from .episode import EpisodeRecord
+from .flags import Demo, Learn, Objects, Recognise, Vote
 from .records import RunFolder
-from .rollout import EpisodeRecord
-
-if TYPE_CHECKING:
-    from .cli import Demo, Learn, Objects, Recognise, Vote
 
 console = Console()
 
 
-def demo(arguments: "Demo") -> None:
+def demo(arguments: Demo) -> None:
     """Learn, recognise with one column and with five, tell and draw one episode."""
     torch.set_num_threads(1)
     experiment = arguments.experiment
@@ -40,7 +36,7 @@ def demo(arguments: "Demo") -> None:
     console.print(f"\npictures: {folder.path / 'episode.png'} and {folder.path / 'run.png'}")
 
 
-def learn(arguments: "Learn") -> None:
+def learn(arguments: Learn) -> None:
     """Learn maps."""
     torch.set_num_threads(1)
     folder = _folder(arguments, "learn")
@@ -48,7 +44,7 @@ def learn(arguments: "Learn") -> None:
     console.print(f"{len(maps)} maps, {sum(map(len, maps.values())):,} points, in {folder.path / 'maps'}")
 
 
-def recognise(arguments: "Recognise") -> None:
+def recognise(arguments: Recognise) -> None:
     """Recognise objects at random poses."""
     torch.set_num_threads(1)
     known = _elsewhere(arguments)
@@ -61,7 +57,7 @@ def recognise(arguments: "Recognise") -> None:
     console.print(f"rows, traces and run.png: {folder.path}")
 
 
-def vote(arguments: "Vote") -> None:
+def vote(arguments: Vote) -> None:
     """The same episodes with several numbers of columns."""
     torch.set_num_threads(1)
     experiment = arguments.experiment
@@ -79,7 +75,7 @@ def vote(arguments: "Vote") -> None:
     console.print(f"rows, traces and vote.png: {folder.path}")
 
 
-def objects(arguments: "Objects") -> None:
+def objects(arguments: Objects) -> None:
     """List a catalogue."""
     catalogue = shared_catalogue(arguments.experiment.world.objects)
     for name in catalogue.names:
@@ -90,12 +86,12 @@ def objects(arguments: "Objects") -> None:
         console.print(f"{name:<24} {edges} {len(mesh.faces):>7,} triangles  {colour}")
 
 
-def _folder(arguments: "Demo | Learn | Recognise | Vote", command: str) -> RunFolder:
+def _folder(arguments: Demo | Learn | Recognise | Vote, command: str) -> RunFolder:
     """The run folder, claimed only when the objects asked for exist: a slip of the pen must not occupy it."""
     runs.known_names(arguments.experiment, arguments.names)
     return RunFolder(arguments.out, arguments.experiment, command)
 
 
-def _elsewhere(arguments: "Recognise | Vote") -> RunFolder | None:
+def _elsewhere(arguments: Recognise | Vote) -> RunFolder | None:
     """The run folder whose maps are to be used, if it isn't the run's own."""
     return None if arguments.maps is None else RunFolder.to_read(arguments.maps, arguments.experiment)

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 
+from .episode import StepTrace
 from .metrics import UNKNOWN
-from .rollout import StepTrace
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D1F", "#444444")
 INK, FAINT, UNSURE = "#222222", "#9a9a9a", "#888888"

@@ -17,9 +17,9 @@ from matplotlib.ticker import MaxNLocator
 from cortical.columns.object_map import ObjectMap
 from cortical.envs.mesh import Mesh
 
+from .episode import EpisodeRecord
 from .metrics import EpisodeRow, accuracy_curve, wilson
 from .panels import FAINT, INK, PALETTE, draw_belief, draw_doubt, titled
-from .rollout import EpisodeRecord
 from .scene import draw_map, draw_scene
 from .story import odds_text
 

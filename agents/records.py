@@ -27,7 +27,7 @@ from cortical.columns.storage import load_maps, save_maps
 from cortical.configs.load import from_dict, to_dict
 from cortical.configs.schema import Experiment
 
-from .rollout import ColumnTrace, EpisodeRecord, StepTrace
+from .episode import ColumnTrace, EpisodeRecord, StepTrace
 
 PACKAGES = ("cortical-columns", "gymnasium", "numba", "numpy", "pybullet", "torch")
 

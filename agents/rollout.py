@@ -1,9 +1,7 @@
-"""Episodes as plain data: run_episode(...) -> EpisodeRecord, picklable, with a trace per column and step."""
+"""Episodes played by an agent, and what is kept of them: a trace per column and step, and the errors at the end."""
 
 import math
-from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,78 +14,10 @@ from cortical.envs.explore import ObjectExploreEnv
 from cortical.envs.sensors import shared_catalogue
 
 from .agent import Agent, Step
-from .brain import build_region
+from .episode import ColumnTrace, EpisodeRecord, StepTrace
 from .metrics import Symmetry, add_s, load_symmetry, rotation_error
 from .policies import make_policy
 from .sensing import Senses
-
-
-@dataclass(frozen=True)
-class ColumnTrace:
-    """What one column believed after one step; `alone`: by its own sensations, before the votes were exchanged."""
-
-    entropy: float
-    """Of its posterior over objects and 'none', nats."""
-    best: str
-    """Its most probable object."""
-    log_odds: float
-    """Of that object against all others and 'none'."""
-    alone_entropy: float
-    alone_best: str
-    alone_log_odds: float
-
-
-@dataclass(frozen=True)
-class StepTrace:
-    """One step of an episode."""
-
-    best: str
-    log_odds: float
-    entropy: float
-    posterior: dict[str, float]
-    """Of the eight most probable objects."""
-    columns: list[ColumnTrace]
-    votes: int
-    """Poses on the ballot, each weighed by every column."""
-    eye: list[float]
-    gaze: list[float]
-    location: list[list[float]]
-    """Sensed points, one per column; empty where nothing was sensed."""
-    think_ms: float
-    expected_nats: float
-    reason: str
-
-
-@dataclass(frozen=True)
-class EpisodeRecord:
-    """All that is known of an episode afterwards; lengths in metres, angles in degrees."""
-
-    object: str
-    answer: str | None
-    """The decision: a name, "unknown", or None if it was not reached."""
-    best_guess: str
-    odds_log: float
-    sensations: int
-    path_m: float
-    rotation_error_deg: float
-    rotation_error_half_deg: float
-    rotation_error_double_deg: float
-    rotation_error_plain_deg: float
-    add_s_mm: float
-    think_ms: list[float]
-    best_guess_per_step: list[str]
-    seed: int
-    rotation_index: int
-    position: list[float]
-    rotation: list[list[float]]
-    estimated_position: list[float]
-    estimated_rotation: list[list[float]]
-    trace: list[StepTrace] = field(default_factory=list)
-
-    @property
-    def correct(self) -> bool:
-        """Decided, and right."""
-        return self.answer == self.object
 
 
 def make_agent(experiment: Experiment, region: Region) -> Agent:
@@ -96,33 +26,6 @@ def make_agent(experiment: Experiment, region: Region) -> Agent:
     env = ObjectExploreEnv.from_config(experiment.world, experiment.eye, obs_mode=senses.obs_mode)
     policy = make_policy(experiment.policy.name, experiment.policy.candidates, experiment.policy.hypotheses)
     return Agent(env, region, policy, experiment.decision, senses)
-
-
-def run_episode(
-    experiment: Experiment,
-    name: str,
-    pose: tuple[np.ndarray, np.ndarray] | None = None,
-    seed: int = 0,
-    maps: str | Path = "runs/learn",
-) -> EpisodeRecord:
-    """One episode from plain data in to plain data out, for any process of a pool.
-
-    pose : position (3,) in metres and rotation (3, 3) of the object; None: random, from the seed
-    maps : a run folder with learnt maps; what it lacks is learnt
-    """
-    return play(_agent_of(experiment, str(maps)), name, seed, pose=pose)
-
-
-@lru_cache(maxsize=2)
-def _agent_of(experiment: Experiment, maps: str) -> Agent:
-    """The agent of this process, made once."""
-    from .learning import learn_objects
-    from .records import RunFolder
-
-    folder = RunFolder.to_read(Path(maps), experiment)
-    names = shared_catalogue(experiment.world.objects).names
-    known = learn_objects(folder.experiment, names, folder, lambda name, readings: None)
-    return make_agent(experiment, build_region(experiment, known))
 
 
 def play(

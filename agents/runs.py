@@ -3,17 +3,22 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
 
+import numpy as np
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from cortical.columns.object_map import ObjectMap
 from cortical.configs.schema import Experiment
 from cortical.envs.sensors import shared_catalogue
 
+from .agent import Agent
 from .brain import build_region
+from .episode import EpisodeRecord
 from .learning import learn_objects
 from .records import RunFolder
-from .rollout import EpisodeRecord, make_agent, play
+from .rollout import make_agent, play
 
 
 @contextmanager
@@ -73,3 +78,27 @@ def recognise(
 def with_columns(experiment: Experiment, columns: int) -> Experiment:
     """The same experiment with another number of columns."""
     return replace(experiment, eye=replace(experiment.eye, columns=columns))
+
+
+def run_episode(
+    experiment: Experiment,
+    name: str,
+    pose: tuple[np.ndarray, np.ndarray] | None = None,
+    seed: int = 0,
+    maps: str | Path = "runs/learn",
+) -> EpisodeRecord:
+    """One episode from plain data in to plain data out, for any process of a pool.
+
+    pose : position (3,) in metres and rotation (3, 3) of the object; None: random, from the seed
+    maps : a run folder with learnt maps; what it lacks is learnt
+    """
+    return play(_agent_of(experiment, str(maps)), name, seed, pose=pose)
+
+
+@lru_cache(maxsize=2)
+def _agent_of(experiment: Experiment, maps: str) -> Agent:
+    """The agent of this process, made once."""
+    folder = RunFolder.to_read(Path(maps), experiment)
+    names = shared_catalogue(experiment.world.objects).names
+    known = learn_objects(folder.experiment, names, folder, lambda name, readings: None)
+    return make_agent(experiment, build_region(experiment, known))

@@ -11,8 +11,8 @@ from cortical.columns.object_map import ObjectMap
 from cortical.envs.mesh import Mesh
 
 from .camera import Camera, best_camera, lit, off_surface, view
+from .episode import EpisodeRecord
 from .panels import INK, UNSURE, titled
-from .rollout import EpisodeRecord
 
 TIME = LinearSegmentedColormap.from_list("time", ["#56B4E9", "#0072B2", "#4B2E83", "#A11D5B", "#D55E00"])
 """From the first sensation to the last."""

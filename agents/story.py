@@ -16,8 +16,8 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from .episode import ColumnTrace, EpisodeRecord, StepTrace
 from .metrics import UNKNOWN, EpisodeRow, summarise
-from .rollout import ColumnTrace, EpisodeRecord, StepTrace
 
 LINES = 6
 """A story tells at most so many sensations."""

@@ -22,10 +22,11 @@ from rich.progress import track
 
 from cortical.agents.agent import Agent
 from cortical.agents.brain import build_region
+from cortical.agents.episode import EpisodeRecord
 from cortical.agents.learning import learn_objects
 from cortical.agents.metrics import summarise
 from cortical.agents.records import PACKAGES, RunFolder, learning_settings
-from cortical.agents.rollout import EpisodeRecord, make_agent, play
+from cortical.agents.rollout import make_agent, play
 from cortical.configs.load import load, validate
 from cortical.configs.schema import Experiment, WorldConfig
 from cortical.envs.sensors import shared_catalogue

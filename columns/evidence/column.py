@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from ..messages import FeatureSchema, Movement, Pose, Sensation, Vote
-from . import goals
+from . import goals, likelihood
 from .atlas import Atlas
 from .backend import backend
 from .goals import Prediction
 from .hypotheses import Hypotheses, nothing, seed
 from .likelihood import Tolerance
-from .memory import HIT, SEEDS, Memory
+from .memory import BACKGROUND, HIT, SEEDS, Memory, unpacked
 
 UNLIKELY = 4.0  # nats by which an object that is out of favour is searched later
 
@@ -59,7 +59,10 @@ class EvidenceColumn:
         """The sensation (g, m) remembered; earlier ones carried along where the object itself moved."""
         if movement is not None and movement.object_motion is not None:
             memory = memory.moved(movement.object_motion)
-        return memory.append(sensation.checked().to(self.device), self.atlas, self.schema, self.remember)
+        numbers, kind, bitmap = unpacked(sensation.checked().to(self.device), self.schema.code_bits)
+        numbers[..., BACKGROUND] = likelihood.background(numbers, self.atlas, self.schema)
+        numbers[..., SEEDS] = likelihood.seeds_needed(numbers, bitmap, self.atlas, self.schema)
+        return memory.append(numbers, kind, bitmap, self.remember)
 
     def newest(self, memory: Memory) -> Memory:
         """A memory of the last sensation alone."""

@@ -24,7 +24,6 @@ any device; kernels.py has the same for a CPU, compiled.
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -33,9 +32,7 @@ from ..geometry import surface_frame, turn_about_z
 from ..messages import FeatureSchema, Vote
 from .atlas import Atlas
 from .hypotheses import Hypotheses, turn_angle, turns_tried
-
-if TYPE_CHECKING:
-    from .memory import Memory
+from .memory import Memory
 
 LOG_DEPTH = math.log(0.12)  # of the metres within which an unknown surface may lie
 SAG, TILT = 0.002, 0.5  # metres, radians: how far a node's quadric is trusted
@@ -134,7 +131,7 @@ def features(numbers: Tensor, bitmap: Tensor, atlas: Atlas, tol: Tolerance) -> T
 
 
 def sieve(
-    atlas: Atlas, memory: "Memory", group: int, anchor: int, tests: int, limit: int, tol: Tolerance, favour: Tensor
+    atlas: Atlas, memory: Memory, group: int, anchor: int, tests: int, limit: int, tol: Tolerance, favour: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Ways to lay sensation `anchor` (flat over columns and steps) of a group on a known object so that the others
     roughly fit too: nodes, turns about their normals (radians) and log-likelihood ratios of the anchor's features.
@@ -178,7 +175,7 @@ def _rough_fit(atlas: Atlas, at: Tensor, hits: Tensor, node: Tensor, angle: Tens
     return torch.where(missing, -3.0, fit).sum(1), missing.sum(1)
 
 
-def weigh(atlas: Atlas, memory: "Memory", hypotheses: Hypotheses, tol: Tolerance, curved: bool = True) -> Vote:
+def weigh(atlas: Atlas, memory: Memory, hypotheses: Hypotheses, tol: Tolerance, curved: bool = True) -> Vote:
     """What every column's memory says of every pose of its group: see Vote. Not `curved`: the evidence alone."""
     hits, slope, information = _weigh_hits(atlas, memory, hypotheses, tol)
     misses = _weigh_misses(atlas, memory, hypotheses)
@@ -189,7 +186,7 @@ def weigh(atlas: Atlas, memory: "Memory", hypotheses: Hypotheses, tol: Tolerance
     return Vote(evidence, slope, information)
 
 
-def _weigh_hits(atlas: Atlas, memory: "Memory", hyp: Hypotheses, tol: Tolerance) -> tuple[Tensor, Tensor, Tensor]:
+def _weigh_hits(atlas: Atlas, memory: Memory, hyp: Hypotheses, tol: Tolerance) -> tuple[Tensor, Tensor, Tensor]:
     s = memory.numbers[:, :, None]  # (g, m, 1, t, 23), hypotheses below as (g, 1, b, 1, ...)
     object_from_world = hyp.rotation.transpose(-1, -2)[:, None, :, None]
 
@@ -308,7 +305,7 @@ def clearance(atlas: Atlas, obj: Tensor, origin: Tensor, ray: Tensor) -> tuple[T
     return best, at
 
 
-def _weigh_misses(atlas: Atlas, memory: "Memory", hyp: Hypotheses) -> Tensor:
+def _weigh_misses(atlas: Atlas, memory: Memory, hyp: Hypotheses) -> Tensor:
     s = memory.numbers[:, :, None]
     object_from_world = hyp.rotation.transpose(-1, -2)[:, None, :, None]
     origin = (object_from_world @ (s[..., 0:3] - hyp.location[:, None, :, None])[..., None])[..., 0]

@@ -10,13 +10,11 @@ import torch
 from torch import Tensor
 
 from ..messages import FeatureSchema, Pose, Sensation
-from . import likelihood
-from .atlas import Atlas
 
 NUMBERS = 24
 ORIGIN, GAZE, LOCATION, NORMAL, DIRECTION = (slice(i, i + 3) for i in range(0, 15, 3))
 CURVATURE, LIGHT, HUE = slice(15, 17), slice(17, 19), slice(19, 21)
-BACKGROUND_CURVATURE, BACKGROUND_COLOUR, SEEDS = 21, 22, 23
+BACKGROUND, SEEDS = slice(21, 23), 23  # log densities of curvature and colour, and how little it tells
 LOST, HIT, MISS = 0, 1, 2
 
 
@@ -47,13 +45,13 @@ class Memory:
     def __len__(self) -> int:
         return self.kind.shape[2]
 
-    def append(self, sensation: Sensation, atlas: Atlas, schema: FeatureSchema, limit: int) -> "Memory":
-        """With one more sensation (g, m); the oldest leaves when there are more than `limit`."""
-        numbers, kind, bitmap = _pack(sensation, atlas, schema)
+    def append(self, numbers: Tensor, kind: Tensor, bitmap: Tensor, limit: int) -> "Memory":
+        """With one more sensation, (g, m, 23), (g, m) and (g, m, code_bits); the oldest leaves when there are more than
+        `limit`."""
         return Memory(
-            torch.cat([self.numbers, numbers], 2)[:, :, -limit:],
-            torch.cat([self.kind, kind], 2)[:, :, -limit:],
-            torch.cat([self.bitmap, bitmap], 2)[:, :, -limit:],
+            torch.cat([self.numbers, numbers[:, :, None]], 2)[:, :, -limit:],
+            torch.cat([self.kind, kind[:, :, None]], 2)[:, :, -limit:],
+            torch.cat([self.bitmap, bitmap[:, :, None]], 2)[:, :, -limit:],
             self.steps + 1,
         )
 
@@ -82,16 +80,15 @@ class Memory:
         return total / hit.sum((1, 2)).clamp(min=1)
 
 
-def _pack(s: Sensation, atlas: Atlas, schema: FeatureSchema) -> tuple[Tensor, Tensor, Tensor]:
+def unpacked(s: Sensation, code_bits: int) -> tuple[Tensor, Tensor, Tensor]:
+    """A sensation (g, m) as numbers, kind and bitmap, what a column has to work out left at zero."""
     hue = s.hsv[..., :1] * (2 * torch.pi)
     numbers = torch.cat(
         [s.origin, s.gaze, s.location, s.normal, s.direction, s.curvature, s.hsv[..., 1:], hue.cos(), hue.sin(),
          torch.zeros_like(s.location)], -1,
     )  # fmt: skip
-    numbers[..., BACKGROUND_CURVATURE:SEEDS] = likelihood.background(numbers, atlas, schema)
     kind = torch.where(s.on_object, HIT, MISS).to(torch.int8) * s.valid
-    bitmap = torch.zeros(*s.valid.shape, schema.code_bits, dtype=torch.uint8, device=s.valid.device)
-    if schema.code_bits:
+    bitmap = torch.zeros(*s.valid.shape, code_bits, dtype=torch.uint8, device=s.valid.device)
+    if code_bits:
         bitmap.scatter_(-1, s.code, 1)
-    numbers[..., SEEDS] = likelihood.seeds_needed(numbers, bitmap, atlas, schema)
-    return numbers[:, :, None], kind[:, :, None].to(torch.int8), bitmap[:, :, None]
+    return numbers, kind.to(torch.int8), bitmap

@@ -13,10 +13,11 @@ from PIL import Image
 
 from cortical.agents.brain import build_region
 from cortical.agents.camera import Camera, view
+from cortical.agents.episode import ColumnTrace, EpisodeRecord, StepTrace
 from cortical.agents.learning import Learner
 from cortical.agents.panels import draw_belief
 from cortical.agents.pictures import _draw_needed, episode_picture, headline, run_picture, vote_picture
-from cortical.agents.rollout import ColumnTrace, EpisodeRecord, StepTrace, make_agent, play
+from cortical.agents.rollout import make_agent, play
 from cortical.agents.story import tell
 from cortical.columns.object_map import ObjectMap
 from cortical.configs.schema import DecisionConfig, Experiment, EyeConfig, LearnConfig

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from cortical.agents.brain import stored_schema
+from cortical.agents.episode import ColumnTrace, EpisodeRecord, StepTrace
 from cortical.agents.records import RunError, RunFolder, experiment_of, read_run
-from cortical.agents.rollout import ColumnTrace, EpisodeRecord, StepTrace
 from cortical.columns.object_map import ObjectMap
 from cortical.configs.load import load
 from cortical.configs.schema import DecisionConfig, Experiment, LearnConfig, PolicyConfig, WorldConfig

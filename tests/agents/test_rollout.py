@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from cortical.agents.brain import build_region
-from cortical.agents.rollout import EpisodeRecord, make_agent, play
+from cortical.agents.episode import EpisodeRecord
+from cortical.agents.rollout import make_agent, play
 from cortical.configs.schema import DecisionConfig
 
 NAMES = ("cylinder", "torus", "box")

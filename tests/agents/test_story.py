@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from cortical.agents.rollout import ColumnTrace, EpisodeRecord, StepTrace
+from cortical.agents.episode import ColumnTrace, EpisodeRecord, StepTrace
 from cortical.agents.story import (
     compare_table,
     episode_table,

@@ -1,0 +1,71 @@
+"""What is kept of an episode: plain data, picklable."""
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class ColumnTrace:
+    """What one column believed after one step; `alone`: by its own sensations, before the votes were exchanged."""
+
+    entropy: float
+    """Of its posterior over objects and 'none', nats."""
+    best: str
+    """Its most probable object."""
+    log_odds: float
+    """Of that object against all others and 'none'."""
+    alone_entropy: float
+    alone_best: str
+    alone_log_odds: float
+
+
+@dataclass(frozen=True)
+class StepTrace:
+    """One step of an episode."""
+
+    best: str
+    log_odds: float
+    entropy: float
+    posterior: dict[str, float]
+    """Of the eight most probable objects."""
+    columns: list[ColumnTrace]
+    votes: int
+    """Poses on the ballot, each weighed by every column."""
+    eye: list[float]
+    gaze: list[float]
+    location: list[list[float]]
+    """Sensed points, one per column; empty where nothing was sensed."""
+    think_ms: float
+    expected_nats: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class EpisodeRecord:
+    """All that is known of an episode afterwards; lengths in metres, angles in degrees."""
+
+    object: str
+    answer: str | None
+    """The decision: a name, "unknown", or None if it was not reached."""
+    best_guess: str
+    odds_log: float
+    sensations: int
+    path_m: float
+    rotation_error_deg: float
+    rotation_error_half_deg: float
+    rotation_error_double_deg: float
+    rotation_error_plain_deg: float
+    add_s_mm: float
+    think_ms: list[float]
+    best_guess_per_step: list[str]
+    seed: int
+    rotation_index: int
+    position: list[float]
+    rotation: list[list[float]]
+    estimated_position: list[float]
+    estimated_rotation: list[list[float]]
+    trace: list[StepTrace] = field(default_factory=list)
+
+    @property
+    def correct(self) -> bool:
+        """Decided, and right."""
+        return self.answer == self.object

@@ -1,0 +1,74 @@
+"""The flags of every command. Nothing heavy is imported here; the docstrings are the help texts."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from cortical.configs.schema import Experiment
+
+Settings = Annotated[Experiment, tyro.conf.arg(name="")]
+
+
+@dataclass
+class Demo:
+    """Learn the default objects, recognise them with one column and with five that vote, and show what happened."""
+
+    out: Path = Path("runs/demo")
+    """Run folder; given again, the same command goes on where it stopped."""
+    names: tuple[str, ...] = ()
+    """Only these objects (default: all of the catalogue)."""
+    rotations: int = 1
+    """Random poses per object."""
+    experiment: Settings = field(default_factory=Experiment)
+
+
+@dataclass
+class Learn:
+    """Learn maps of objects by moving an eye over them."""
+
+    out: Path = Path("runs/learn")
+    """Run folder; objects already in it are not learnt again."""
+    names: tuple[str, ...] = ()
+    """Only these objects (default: all of the catalogue)."""
+    experiment: Settings = field(default_factory=Experiment)
+
+
+@dataclass
+class Recognise:
+    """Recognise objects at random poses."""
+
+    out: Path = Path("runs/recognise")
+    """Run folder; episodes already in it are not run again."""
+    maps: Path | None = None
+    """Run folder with learnt maps (default: learn them into --out)."""
+    names: tuple[str, ...] = ()
+    """Only these objects (default: all of the catalogue)."""
+    rotations: int = 1
+    """Random poses per object."""
+    experiment: Settings = field(default_factory=Experiment)
+
+
+@dataclass
+class Vote:
+    """The same episodes with different numbers of columns."""
+
+    out: Path = Path("runs/vote")
+    """Run folder; episodes already in it are not run again."""
+    maps: Path | None = None
+    """Run folder with learnt maps (default: learn them into --out)."""
+    names: tuple[str, ...] = ()
+    """Only these objects (default: all of the catalogue)."""
+    rotations: int = 1
+    """Random poses per object."""
+    columns: tuple[int, ...] = (1, 2, 5, 9)
+    """Numbers of columns to compare."""
+    experiment: Settings = field(default_factory=Experiment)
+
+
+@dataclass
+class Objects:
+    """List the objects of a catalogue."""
+
+    experiment: Settings = field(default_factory=Experiment)
