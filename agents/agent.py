@@ -66,9 +66,12 @@ class Agent:
             eye = self.env.eye
             started = time.process_time()
             belief = self.region.step(belief, sensation)
+            decided = self.decided(belief)
+            if decided:
+                belief = self.region.polish(belief)
             thought = time.process_time() - started
             yield Step(belief, sensation, (eye.position, eye.rotation), thought, expected, reason, info["path_length"])
-            if self.decided(belief):
+            if decided:
                 return
             action, expected, reason = self.act(belief, sensation, random)
             observation, _, _, _, info = self.env.step(action)

@@ -31,7 +31,9 @@ def demo(arguments: Demo) -> None:
     for line in story.tell(shown):
         console.print(story.wrapped(line, console.width), highlight=False, markup=False, soft_wrap=True)
     mesh = shared_catalogue(experiment.world.objects).mesh(shown.object)
-    pictures.episode_picture(shown, mesh, maps[shown.object], folder.path / "episode.png", experiment.decision.odds)
+    pictures.episode_picture(
+        shown, mesh, maps.get(shown.best_guess), folder.path / "episode.png", experiment.decision.odds
+    )
     pictures.run_picture({"1 column": one, many: several}, folder.path / "run.png")
     console.print(f"\npictures: {folder.path / 'episode.png'} and {folder.path / 'run.png'}")
 

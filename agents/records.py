@@ -56,8 +56,14 @@ class RunFolder:
     def to_read(cls, path: Path, experiment: Experiment) -> "RunFolder":
         """Another run's folder, for its maps. Raises RunError if there is none."""
         read_run(path)
+        return cls.for_maps(path, experiment)
+
+    @classmethod
+    def for_maps(cls, path: Path, experiment: Experiment) -> "RunFolder":
+        """A folder for maps alone, whatever else is set: each map file holds the settings it was learnt with."""
         folder = cls.__new__(cls)
         folder.path, folder.experiment = Path(path), experiment
+        (folder.path / "maps").mkdir(parents=True, exist_ok=True)
         return folder
 
     def _claim(self, command: str) -> None:

@@ -159,7 +159,7 @@ def _belief(step: StepTrace, coded: Collection[int]) -> str:
     for index, column in enumerate(step.columns):
         groups.setdefault(column.best, []).append(index)
     seeing = sum(bool(point) for point in step.location)
-    met = "" if seeing == len(step.columns) else f"{seeing} of {len(step.columns)} columns meet it; "
+    met = "" if seeing in (0, len(step.columns)) else f"{seeing} of {len(step.columns)} columns meet it; "
     if set(groups) == {step.best}:
         sure = step.posterior.get(step.best, 0.0) >= SURE
         return f"{met}{_all(step.columns)}: {together}" if sure else f"{met}{together}"
@@ -234,7 +234,7 @@ def episode_table(rows: Iterable[EpisodeRecord], title: str = "") -> Table:
     table.add_column("\nobject", TOTALS, overflow="fold")
     table.add_column("\nanswer", _share(rows), overflow="fold")
     table.add_column("\nodds", **NUMBER)
-    table.add_column("\nsensations", _middle([r.sensations for r in rows]), **NUMBER)
+    table.add_column("sensa-\ntions", _middle([r.sensations for r in rows]), **NUMBER)
     table.add_column("pose error\n(deg)", _middle([r.rotation_error_deg for r in rows if r.correct]), **NUMBER)
     table.add_column("ADD-S\n(mm)", _middle([r.add_s_mm for r in rows if r.correct]), **NUMBER)
     for row in rows:
@@ -270,12 +270,14 @@ def compare_table(
 
 
 def vote_table(rows_by_columns: Mapping[int, Sequence[EpisodeRecord]], title: str = "") -> Table:
-    """One line for each number of columns; pose errors are those of right answers. Raises ValueError without episodes
-    for a number."""
+    """One line for each number of columns; the pose error is the median of right answers.
+
+    Raises ValueError for a number without episodes.
+    """
     table = _table(title, (0, 1, 0, 0))
     table.show_footer = False
     heads = (
-        "\ncolumns", "\ncorrect", "\nundecided", "sensations\nmedian", "\n95 %", "pose error\nmedian", "within\n10 deg",
+        "\ncolumns", "\ncorrect", "\nundecided", "sensations:\nmedian, p95", "pose error\n(deg)", "within\n10 deg",
         "ms a step\nand column",
     )  # fmt: skip
     for head in heads:
@@ -283,11 +285,12 @@ def vote_table(rows_by_columns: Mapping[int, Sequence[EpisodeRecord]], title: st
     for count in sorted(rows_by_columns):
         rows = rows_by_columns[count]
         figures = summarise([cast(EpisodeRow, vars(row)) for row in rows])
-        error, near = figures["rotation_error_median_deg"], figures["within_10deg"]
+        needed = f"{figures['sensations_median']:g}, {figures['sensations_p95']:.0f}"
+        error, near, thinking = (figures[k] for k in ("rotation_error_median_deg", "within_10deg", "think_ms_median"))
         table.add_row(
-            str(count), _share(rows), str(sum(row.answer is None for row in rows)), f"{figures['sensations_median']:g}",
-            f"{figures['sensations_p95']:.0f}", "–" if error is None else f"{error:.1f} deg",
-            "–" if near is None else f"{100 * near:.0f} %", f"{figures['think_ms_median'] / count:.1f}",
+            str(count), _share(rows), str(sum(row.answer is None for row in rows)), needed,
+            "–" if error is None else _short(error), "–" if near is None else f"{100 * near:.0f} %",
+            "–" if thinking is None else f"{thinking / count:.1f}",
         )  # fmt: skip
     return table
 

@@ -83,7 +83,7 @@ def maps_folder(root: Path, experiment: Experiment) -> RunFolder:
     plain = replace(
         plain, column=replace(plain.column, features="both" if coded else "surface"), learn=experiment.learn
     )
-    return RunFolder(root / hashlib.sha256(settings.encode()).hexdigest()[:12], plain, "benchmark maps")
+    return RunFolder.for_maps(root / hashlib.sha256(settings.encode()).hexdigest()[:12], plain)
 
 
 def learn(args: argparse.Namespace, experiment: Experiment, names: tuple[str, ...]) -> None:

@@ -17,7 +17,7 @@ from .atlas import Atlas
 SURE, DIRECTED = 0.15, 0.35  # radians: a principal direction this sure fixes the turn about the normal
 ASIDE = 0.25  # radians: turns tried to both sides of a direction that is not so sure
 TURNS = 24  # turns tried about the normal where no direction fixes it
-SAME_SHIFT, SAME_TURN = 0.006, 0.15  # metres, radians: closer poses are one hypothesis
+SAME_SHIFT, SAME_TURN = 0.004, 0.08  # metres, radians: closer poses are one hypothesis
 
 
 @dataclass(frozen=True, slots=True)

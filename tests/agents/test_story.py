@@ -223,7 +223,7 @@ def test_a_table_of_numbers_of_columns():
     rows = [right, replace(right, rotation_error_deg=12.1), replace(right, answer=None, sensations=500)]
     lines = _printed(vote_table({5: rows, 1: rows[2:]}, "votes")).splitlines()
     assert "votes" in lines[0]
-    assert lines[-2].split() == ["1", "0", "of", "1", "1", "500", "500", "–", "–", "10.0"]
-    assert lines[-1].split() == ["5", "2", "of", "3", "1", "4", "450", "7.1", "deg", "50", "%", "2.0"]
+    assert lines[-2].split() == ["1", "0", "of", "1", "1", "500,", "500", "–", "–", "10.0"]
+    assert lines[-1].split() == ["5", "2", "of", "3", "1", "4,", "450", "7.1", "50", "%", "2.0"]
     with pytest.raises(ValueError, match="no episodes"):
         vote_table({1: []})
