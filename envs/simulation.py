@@ -82,7 +82,8 @@ class Simulation:
         self.close()
 
     def __del__(self) -> None:
-        if getattr(self, "_client", -1) >= 0:
+        # when Python ends, PyBullet may be gone already, and its worlds with it
+        if not sys.is_finalizing() and getattr(self, "_client", -1) >= 0:
             self.close()
 
     def close(self) -> None:
