@@ -54,8 +54,8 @@ def sensing() -> str:
 def rendered(text: str) -> str:
     """The README with its tables replaced."""
     for name, table in (("recognition", recognition()), ("sensing", sensing())):
-        pattern = rf"(<!-- {name}: [^>]*-->\n).*?(\n<!-- end -->)"
-        text = re.sub(pattern, lambda m, table=table: m[1] + table + m[2], text, flags=re.S)
+        pattern = rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end -->)"
+        text = re.sub(pattern, lambda m, table=table: m[1] + table + "\n" + m[2], text, flags=re.S)
     return text
 
 
