@@ -16,7 +16,7 @@ from .sensing import feature_schema
 def build_region(experiment: Experiment, maps: dict[str, ObjectMap]) -> Region:
     """A region of `eye.columns` columns that share these maps.
 
-    With features "surface" and five columns or more, the last column sees by sparse codes alone, if the maps hold
+    With `column.code_column` and five columns or more, the last column sees by sparse codes alone, if the maps hold
     any: columns of different senses vote together.
     """
     eye, column = experiment.eye, experiment.column
@@ -32,18 +32,14 @@ def build_region(experiment: Experiment, maps: dict[str, ObjectMap]) -> Region:
 def _kinds(
     columns: int, schema: FeatureSchema, experiment: Experiment, maps: dict[str, ObjectMap]
 ) -> tuple[EvidenceColumn, ...]:
+    outlier, device = experiment.column.outlier, experiment.column.device
     coded = next(iter(maps.values())).bits.shape[1] > 0
-    if experiment.column.code_column and columns >= 5 and coded:
-        codes = feature_schema("sdr", experiment.eye.noise)
-        return (*_group(columns - 1, schema, experiment, maps), *_group(1, codes, experiment, maps))
-    return _group(columns, schema, experiment, maps)
-
-
-def _group(
-    columns: int, schema: FeatureSchema, experiment: Experiment, maps: dict[str, ObjectMap]
-) -> tuple[EvidenceColumn, ...]:
-    atlas = Atlas.pack(maps, schema).to(experiment.column.device)
-    return (EvidenceColumn(atlas, schema, columns, experiment.column.outlier),)
+    if not (experiment.column.code_column and columns >= 5 and coded):
+        return (EvidenceColumn(Atlas.pack(maps, schema).to(device), schema, columns, outlier),)
+    # an atlas with codes serves both kinds: each compares what its own schema says
+    codes = feature_schema("sdr", experiment.eye.noise)
+    atlas = Atlas.pack(maps, codes).to(device)
+    return EvidenceColumn(atlas, schema, columns - 1, outlier), EvidenceColumn(atlas, codes, 1, outlier)
 
 
 def stored_schema(experiment: Experiment) -> FeatureSchema:

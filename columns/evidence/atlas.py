@@ -29,6 +29,7 @@ class Atlas:
     table : (n, 32) float32, the same worked out for the sensor of the schema, see `node_table`
     codes, code_weights : (n, k) int64 and float32, see ObjectMap.codes
     owner : (n,) int64, object of each node
+    first : (o + 1,) int64, first node of each object, and the number of nodes
     corner : (o, 3) float32 metres, low corner of each object's grid, object frame
     shape : (o, 3) int64 voxels;  offset : (o,) int64, first voxel of the object
     nearest : (v, 27) int32, node nearest to the voxel's centre for each facing (each axis of the normal below -THIRD,
@@ -44,6 +45,7 @@ class Atlas:
     codes: Tensor
     code_weights: Tensor
     owner: Tensor
+    first: Tensor
     corner: Tensor
     shape: Tensor
     offset: Tensor
@@ -66,7 +68,9 @@ class Atlas:
         joined = {key: torch.cat([p[key] for p in parts]) for key in parts[0]}
         owner = torch.repeat_interleave(torch.arange(len(maps)), starts.diff())
         voxel = next(iter(maps.values())).spacing
-        return cls(tuple(maps), owner=owner, offset=offsets[:-1], voxel=voxel, far=REACH * voxel, **joined)
+        return cls(
+            tuple(maps), owner=owner, first=starts, offset=offsets[:-1], voxel=voxel, far=REACH * voxel, **joined
+        )
 
     def to(self, device: str | torch.device) -> "Atlas":
         """The same atlas on another device."""
@@ -82,12 +86,12 @@ class Atlas:
     @property
     def node_count(self) -> np.ndarray:
         """(o,) nodes of each object."""
-        return torch.bincount(self.owner, minlength=len(self.names)).cpu().numpy()
+        return self.first.diff().cpu().numpy()
 
     @property
     def first_node(self) -> np.ndarray:
         """(o,) index of each object's first node."""
-        return self.node_count.cumsum() - self.node_count
+        return self.first[:-1].cpu().numpy()
 
     def voxel_of(self, obj: Tensor, point: Tensor) -> Tensor:
         """Flat voxel index of points (..., 3) in objects (...), NOTHING outside the grid."""

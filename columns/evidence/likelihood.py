@@ -117,7 +117,7 @@ def seeds_needed(numbers: Tensor, bitmap: Tensor, atlas: Atlas, schema: FeatureS
 
 
 def features(numbers: Tensor, bitmap: Tensor, atlas: Atlas, tol: Tolerance) -> Tensor:
-    """Log-likelihood ratio of the pose-free features of readings (..., 23) at every node: (..., n)."""
+    """Log-likelihood ratio of the pose-free features of readings (..., 24) at every node: (..., n)."""
     n = numbers[..., None, :]
     total = torch.zeros(*numbers.shape[:-1], len(atlas.rows), device=numbers.device)
     if tol.surface:
@@ -187,7 +187,7 @@ def weigh(atlas: Atlas, memory: Memory, hypotheses: Hypotheses, tol: Tolerance, 
 
 
 def _weigh_hits(atlas: Atlas, memory: Memory, hyp: Hypotheses, tol: Tolerance) -> tuple[Tensor, Tensor, Tensor]:
-    s = memory.numbers[:, :, None]  # (g, m, 1, t, 23), hypotheses below as (g, 1, b, 1, ...)
+    s = memory.numbers[:, :, None]  # (g, m, 1, t, 24), hypotheses below as (g, 1, b, 1, ...)
     object_from_world = hyp.rotation.transpose(-1, -2)[:, None, :, None]
 
     def into(v: Tensor) -> Tensor:

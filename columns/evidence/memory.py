@@ -46,7 +46,7 @@ class Memory:
         return self.kind.shape[2]
 
     def append(self, numbers: Tensor, kind: Tensor, bitmap: Tensor, limit: int) -> "Memory":
-        """With one more sensation, (g, m, 23), (g, m) and (g, m, code_bits); the oldest leaves when there are more than
+        """With one more sensation, (g, m, 24), (g, m) and (g, m, code_bits); the oldest leaves when there are more than
         `limit`."""
         return Memory(
             torch.cat([self.numbers, numbers[:, :, None]], 2)[:, :, -limit:],
