@@ -47,18 +47,23 @@ class EpisodeRecord:
     answer: str | None
     """The decision: a name, "unknown", or None if it was not reached."""
     best_guess: str
+    """The most probable object at the end, decided or not."""
     odds_log: float
+    """Natural logarithm of the posterior odds at the end."""
     sensations: int
     path_m: float
     rotation_error_deg: float
+    """Of the pose held at the end, under the object's symmetry group at tolerance 1; then at 0.5, at 2, and without."""
     rotation_error_half_deg: float
     rotation_error_double_deg: float
     rotation_error_plain_deg: float
     add_s_mm: float
     think_ms: list[float]
+    """Thinking time of every step."""
     best_guess_per_step: list[str]
     seed: int
     rotation_index: int
+    """Which of the rotations of its object and seed the episode is."""
     position: list[float]
     rotation: list[list[float]]
     estimated_position: list[float]

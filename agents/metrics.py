@@ -1,7 +1,7 @@
 """Figures of recognition: rotation error under an object's symmetry, ADD-S, intervals, summaries of episodes.
 
-Pure functions over plain numbers; nothing here knows columns or worlds. Angles are radians where a name says
-nothing, degrees where it ends in `_deg`; lengths are metres, or millimetres in `_mm`.
+Pure functions over plain numbers and episodes; nothing here knows columns or worlds. Angles are radians where a
+name says nothing, degrees where it ends in `_deg`; lengths are metres, or millimetres in `_mm`.
 """
 
 import json
@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import numpy as np
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
+
+from .episode import EpisodeRecord
 
 CURVE = 50
 """Sensations over which the accuracy of the best guess is given."""
@@ -43,36 +45,6 @@ class Symmetries(dict[str, Symmetry]):
 
     def __missing__(self, name: str) -> Symmetry:
         return Symmetry(known=False)
-
-
-class EpisodeRow(TypedDict):
-    """What the figures need to know of one episode."""
-
-    object: str
-    """True name."""
-    answer: str | None
-    """The decision: a name, "unknown", or None where there was none."""
-    best_guess: str | None
-    """The most probable object at the end, decided or not."""
-    odds_log: float
-    """Natural logarithm of the posterior odds at the end."""
-    sensations: int
-    path_m: float
-    rotation_error_deg: float
-    """Of the pose held at the end, under the symmetry group of the object at tolerance 1."""
-    rotation_error_half_deg: float
-    """The same with the group at tolerance 0.5."""
-    rotation_error_double_deg: float
-    """The same with the group at tolerance 2."""
-    rotation_error_plain_deg: float
-    """The same without symmetry."""
-    add_s_mm: float
-    think_ms: list[float]
-    """Thinking time of every step."""
-    best_guess_per_step: list[str | None]
-    seed: int
-    rotation_index: int
-    """Which of the rotations of its object and seed the episode is."""
 
 
 def rotation_angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -166,7 +138,7 @@ def _read_symmetry(groups: dict[str, dict], tolerance: float) -> Symmetry:
     return Symmetry(Rotation.from_quat(group["rotations"]).as_matrix(), axis, group["full"])
 
 
-def summarise(rows: Sequence[EpisodeRow]) -> dict[str, Any]:
+def summarise(rows: Sequence[EpisodeRecord]) -> dict[str, Any]:
     """The figures of a set of episodes; None for a median of nothing. Shares lie in 0 ... 1.
 
     Rotation errors and ADD-S are those of correct episodes only; undecided and unknown are never correct.
@@ -175,59 +147,59 @@ def summarise(rows: Sequence[EpisodeRow]) -> dict[str, Any]:
     if not rows:
         raise ValueError("no episodes to summarise")
     n = len(rows)
-    right = [row for row in rows if row["answer"] == row["object"]]
-    undecided = [row for row in rows if row["answer"] is None]
-    sensations = [row["sensations"] for row in rows]
-    error = [row["rotation_error_deg"] for row in right]
-    steps = [ms for row in rows for ms in row["think_ms"]]
+    right = [row for row in rows if row.answer == row.object]
+    undecided = [row for row in rows if row.answer is None]
+    sensations = [row.sensations for row in rows]
+    error = [row.rotation_error_deg for row in right]
+    steps = [ms for row in rows for ms in row.think_ms]
     return {
         "episodes": n,
         "correct": len(right) / n,
         "correct_interval": wilson(len(right), n),
         "undecided": len(undecided) / n,
-        "unknown": sum(row["answer"] == UNKNOWN for row in rows) / n,
-        "best_guess_when_undecided": _mean([float(row["best_guess"] == row["object"]) for row in undecided]),
+        "unknown": sum(row.answer == UNKNOWN for row in rows) / n,
+        "best_guess_when_undecided": _mean([float(row.best_guess == row.object) for row in undecided]),
         "sensations_median": _at(sensations, 50),
         "sensations_mean": _mean(sensations),
         "sensations_p95": _at(sensations, 95),
-        "path_median_m": _at([row["path_m"] for row in rows], 50),
+        "path_median_m": _at([row.path_m for row in rows], 50),
         "rotation_error_median_deg": _at(error, 50),
         "rotation_error_mean_deg": _mean(error),
         "within_10deg": _mean([float(e <= 10.0) for e in error]),
-        "rotation_error_plain_median_deg": _at([row["rotation_error_plain_deg"] for row in right], 50),
-        "rotation_error_half_median_deg": _at([row["rotation_error_half_deg"] for row in right], 50),
-        "rotation_error_double_median_deg": _at([row["rotation_error_double_deg"] for row in right], 50),
-        "add_s_median_mm": _at([row["add_s_mm"] for row in right], 50),
+        "rotation_error_plain_median_deg": _at([row.rotation_error_plain_deg for row in right], 50),
+        "rotation_error_half_median_deg": _at([row.rotation_error_half_deg for row in right], 50),
+        "rotation_error_double_median_deg": _at([row.rotation_error_double_deg for row in right], 50),
+        "add_s_median_mm": _at([row.add_s_mm for row in right], 50),
         "think_ms_median": _at(steps, 50),
         "think_ms_p95": _at(steps, 95),
-        "think_ms_episode_median": _at([sum(row["think_ms"]) for row in rows], 50),
+        "think_ms_episode_median": _at([sum(row.think_ms) for row in rows], 50),
         "accuracy_curve": accuracy_curve(rows),
         "calibration": calibration(rows),
     }
 
 
-def accuracy_curve(rows: Sequence[EpisodeRow], length: int = CURVE) -> list[float]:
+def accuracy_curve(rows: Sequence[EpisodeRecord], length: int = CURVE) -> list[float]:
     """Share of episodes whose best guess is right after 1, 2, ... sensations.
 
     An episode that has ended keeps its last guess.
     """
     hits = np.zeros(length)
     for row in rows:
-        guesses = row["best_guess_per_step"] or [row["best_guess"]]
+        guesses = row.best_guess_per_step or [row.best_guess]
         last = len(guesses) - 1
-        hits += [guesses[min(k, last)] == row["object"] for k in range(length)]
+        hits += [guesses[min(k, last)] == row.object for k in range(length)]
     return [float(share) for share in hits / max(1, len(rows))]
 
 
-def calibration(rows: Sequence[EpisodeRow], bounds: Sequence[float] = ODDS_BINS) -> list[dict[str, Any]]:
+def calibration(rows: Sequence[EpisodeRecord], bounds: Sequence[float] = ODDS_BINS) -> list[dict[str, Any]]:
     """Of the decisions made: how many were right, in bins of the stated odds (from <= odds < to).
 
     Each bin: from, to (None: no bound), decisions, stated (mean of odds / (1 + odds)), right, interval.
     Empty bins are left out.
     """
-    decided = [row for row in rows if row["answer"] is not None]
-    logs = np.array([row["odds_log"] for row in decided], float)
-    right = np.array([row["answer"] == row["object"] for row in decided], bool)
+    decided = [row for row in rows if row.answer is not None]
+    logs = np.array([row.odds_log for row in decided], float)
+    right = np.array([row.answer == row.object for row in decided], bool)
     stated = 1.0 / (1.0 + np.exp(-np.clip(logs, -700, 700)))
     with np.errstate(divide="ignore"):
         edges = np.log(bounds)

@@ -7,7 +7,6 @@ matplotlib.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,7 +17,7 @@ from cortical.columns.object_map import ObjectMap
 from cortical.envs.mesh import Mesh
 
 from .episode import EpisodeRecord
-from .metrics import EpisodeRow, accuracy_curve, wilson
+from .metrics import accuracy_curve, wilson
 from .panels import FAINT, INK, PALETTE, draw_belief, draw_doubt, titled
 from .scene import draw_map, draw_scene
 from .story import odds_text
@@ -142,7 +141,7 @@ def _count_axis(axes: Axes, counts: Sequence[int]) -> None:
 def _draw_accuracy(axes: Axes, rows_by_label: Mapping[str, Sequence[EpisodeRecord]]) -> None:
     steps = np.arange(1, CURVE + 1)
     for (label, rows), colour in zip(rows_by_label.items(), _colours(rows_by_label), strict=True):
-        curve = accuracy_curve([cast(EpisodeRow, vars(row)) for row in rows], CURVE)
+        curve = accuracy_curve(rows, CURVE)
         bounds = np.array([wilson(round(share * len(rows)), len(rows)) for share in curve]).T
         axes.fill_between(steps, *(100 * bounds), color=colour, alpha=0.13, lw=0)
         text = f"{label} ({len(rows)})"

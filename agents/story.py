@@ -9,7 +9,6 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from statistics import median
 from textwrap import TextWrapper
-from typing import cast
 
 import numpy as np
 from rich import box
@@ -17,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .episode import ColumnTrace, EpisodeRecord, StepTrace
-from .metrics import UNKNOWN, EpisodeRow, summarise
+from .metrics import UNKNOWN, summarise
 
 LINES = 6
 """A story tells at most so many sensations."""
@@ -284,7 +283,7 @@ def vote_table(rows_by_columns: Mapping[int, Sequence[EpisodeRecord]], title: st
         table.add_column(head, **NUMBER)
     for count in sorted(rows_by_columns):
         rows = rows_by_columns[count]
-        figures = summarise([cast(EpisodeRow, vars(row)) for row in rows])
+        figures = summarise(rows)
         needed = f"{figures['sensations_median']:g}, {figures['sensations_p95']:.0f}"
         error, near, thinking = (figures[k] for k in ("rotation_error_median_deg", "within_10deg", "think_ms_median"))
         table.add_row(

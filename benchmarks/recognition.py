@@ -15,7 +15,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 from rich.progress import track
@@ -128,8 +127,8 @@ def main() -> None:
     with ProcessPoolExecutor(args.workers) as pool:
         for done in track(pool.map(episodes, jobs), "episodes", total=len(jobs)):
             records += done
-    rows: list[Any] = [{k: v for k, v in asdict(record).items() if k != "trace"} for record in records]
-    summary = summarise(rows)
+    summary = summarise(records)
+    rows = [{k: v for k, v in asdict(record).items() if k != "trace"} for record in records]
     write(args, experiment, summary, rows)
     print(json.dumps({key: summary[key] for key in KEYS}))
 

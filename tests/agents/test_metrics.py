@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
 from cortical.agents import metrics
+from cortical.agents.episode import EpisodeRecord
 from cortical.agents.metrics import Symmetry, rotation_error
 from cortical.envs.mesh import Part, assemble
 
@@ -117,14 +118,18 @@ def test_wilson_by_hand():
         metrics.wilson(3, 2)
 
 
-def row(**changed) -> metrics.EpisodeRow:
+TURN = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+
+
+def row(**changed) -> EpisodeRecord:
     plain = {
         "object": "mug", "answer": "mug", "best_guess": "mug", "odds_log": np.log(400.0), "sensations": 4,
         "path_m": 0.2, "rotation_error_deg": 2.0, "rotation_error_half_deg": 3.0,
         "rotation_error_double_deg": 1.0, "rotation_error_plain_deg": 90.0, "add_s_mm": 1.5,
         "think_ms": [1.0, 3.0], "best_guess_per_step": ["duck", "mug"], "seed": 0, "rotation_index": 0,
+        "position": [0.0] * 3, "rotation": TURN, "estimated_position": [0.0] * 3, "estimated_rotation": TURN,
     }  # fmt: skip
-    return metrics.EpisodeRow(**(plain | changed))
+    return EpisodeRecord(**(plain | changed))
 
 
 def test_summary_by_hand():
