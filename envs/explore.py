@@ -16,13 +16,13 @@ from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 
 from cortical.configs.schema import Backend, Condition, EyeConfig, WorldConfig
 
-from .bodies import RADIUS, Eye, Limits, looking, move
+from .bodies import RADIUS, Eye, Limits, move
 from .observation import ObsMode, observation_space, observe
 from .picture import over_the_shoulder
-from .placing import checked_options, drop, one_of, positive, random_rotations, visible_gaze
+from .placing import checked_options, one_of, positive
 from .record import Images
 from .sensors import Sensors, shared_bank, shared_catalogue, shared_retina
-from .simulation import Simulation
+from .world import Scene, World
 
 
 class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
@@ -76,12 +76,14 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         self.sensors = Sensors(
             EyeConfig(columns=columns, pixels=pixels, field_of_view=field_of_view, spread=spread, noise=noise)
         )
-        self.source, self._backend = objects, backend
-        self._cube, self._distance = cube, distance
-        self._table = -cube / 2 if scene == "table" else None
+        self.source, self._distance = objects, distance
+        self._backend: Backend = backend
+        self._scene = Scene(objects, cube, -cube / 2 if scene == "table" else None)
+        self._retina = shared_retina(objects, pixels, self.sensors.field_of_view)
+        self._bank = shared_bank(objects, pixels, self.sensors.field_of_view) if noise == "dropout" else None
         self.observation_space: spaces.Dict = observation_space(columns, pixels, obs_mode)  # pyright: ignore[reportIncompatibleVariableOverride]
         self.action_space = spaces.Box(-1.0, 1.0, (5,), np.float32)
-        self._simulation: Simulation | None = None
+        self._world: World | None = None
         self._eye: Eye | None = None
         self._closed = False
 
@@ -110,25 +112,33 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         gaze (3,), a direction. What is not given is random. Raises ValueError for options that make no sense.
         """
         super().reset(seed=seed)
-        simulation = self._open()
+        world = self.world
         given = checked_options(options or {}, self.objects, self.limits.reach)
-        self._name = given.get("object") or self.objects[int(self.np_random.integers(len(self.objects)))]
-        self._place(simulation, given)
-        self._eye = self._start(simulation, given)
+        self._eye = None
+        world.place(given, self.np_random)
+        self._eye = world.stand(given, self._distance, self._retina, self.np_random)
         return self._observe(), self._info(0.0, False)
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         """Move, turn, sense. Raises ValueError for anything but 5 finite numbers."""
-        simulation = self._open()
-        self._eye, went, blocked = move(self.eye, action, self.limits, simulation.free_length)
+        self._eye, went, blocked = move(self.eye, action, self.limits, self.world.free_length)
         return self._observe(), 0.0, False, False, self._info(went, blocked)
+
+    @property
+    def world(self) -> World:
+        """The object and its scene. ClosedEnvironmentError after `close`."""
+        if self._closed:
+            raise ClosedEnvironmentError("this environment is closed; make a new one")
+        if self._world is None:
+            self._world = World(self._scene)
+        return self._world
 
     def free_length(self, end: np.ndarray) -> float:
         """Metres the eye could go from where it is towards `end` (3,) before it touches something.
 
         For a policy that must keep clear of what it can't see; it tells where things are, so say so if used.
         """
-        return self._open().free_length(self.eye.position, end, RADIUS)
+        return self.world.free_length(self.eye.position, end, RADIUS)
 
     def reachable(self, position: np.ndarray) -> bool:
         """Whether one step could take the eye to `position` (3,): near, within reach, nothing between."""
@@ -137,104 +147,34 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         near = wanted <= self.limits.max_path and float(np.linalg.norm(position)) <= self.limits.reach
         return near and self.free_length(position) >= wanted - 1e-9
 
+    def truth(self) -> dict[str, Any]:
+        """What is there: object, position (3,) metres, rotation (3, 3). For scoring, not for policies."""
+        return self.world.truth()
+
     def render(self) -> np.ndarray | None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """(240, 320, 3) uint8: the scene from behind and above the eye, with a cross where it looks."""
         if self.render_mode is None:
             gym.logger.warn('no render_mode was given: gym.make(..., render_mode="rgb_array")')
             return None
-        self._open()
-        mesh = shared_catalogue(self.source).mesh(self._name)
-        return over_the_shoulder(mesh, self._position, self._rotation, self.eye, self._table)
+        world, table = self.world, self._scene.table
+        mesh = shared_catalogue(self.source).mesh(world.name)
+        return over_the_shoulder(mesh, world.position, world.rotation, self.eye, table)
 
     def close(self) -> None:
         """End the simulation; closing twice is fine."""
         self._closed = True
-        if self._simulation is not None:
-            self._simulation.close()
-            self._simulation = None
-
-    def _open(self) -> Simulation:
-        if self._closed:
-            raise ClosedEnvironmentError("this environment is closed; make a new one")
-        if self._simulation is None:
-            self._simulation = Simulation()
-        return self._simulation
-
-    def _place(self, simulation: Simulation, given: dict[str, Any]) -> None:
-        mesh = shared_catalogue(self.source).mesh(self._name)
-        half = self._cube / 2
-        drawn = self.np_random.uniform(-half, half, 3), random_rotations(1, self.np_random)[0]
-        position, rotation = given.get("position", drawn[0]), given.get("rotation", drawn[1])
-        if self._table is None:
-            for name in simulation.names:
-                simulation.remove(name)
-        else:
-            position, rotation = drop(simulation, mesh, position, rotation, self._table)
-        simulation.add_mesh("object", mesh, position, rotation)
-        self._eye = None
-        self._position, self._rotation = simulation.pose("object")
-        self._index = self.objects.index(self._name)
-        count = len(self.sensors)
-        self._poses = (
-            np.full(count, self._index),
-            np.tile(self._position, (count, 1)),
-            np.tile(self._rotation, (count, 1, 1)),
-        )
-        self._retina = shared_retina(self.source, self.sensors.pixels, self.sensors.field_of_view)
-        self._bank = (
-            shared_bank(self.source, self.sensors.pixels, self.sensors.field_of_view)
-            if self.sensors.condition == "dropout"
-            else None
-        )
-
-    def _start(self, simulation: Simulation, given: dict[str, Any]) -> Eye:
-        """The eye in a free place outside the object, looking at it; further out if the object is large."""
-        for attempt in range(400):
-            bearing = self.np_random.standard_normal(3)
-            bearing /= np.linalg.norm(bearing)
-            if self._table is not None:
-                bearing[2] = abs(bearing[2])
-            position = bearing * (self._distance + 0.02 * (attempt // 40))
-            position = given.get("eye_position", position)
-            if "eye_position" not in given and not self._is_outside(simulation, position, bearing):
-                continue
-            gaze = given["gaze"] if "gaze" in given else self._visible(position)
-            if gaze is None and "eye_position" in given:
-                gaze = self._position - position
-            if gaze is not None:
-                return Eye(position, looking(gaze))
-        raise RuntimeError(f"found no place within {self.limits.reach} m from which {self._name!r} is seen")
-
-    def _is_outside(self, simulation: Simulation, position: np.ndarray, bearing: np.ndarray) -> bool:
-        if self._table is not None and position[2] < self._table + 3 * RADIUS:
-            return False
-        ahead = position + 0.1 * RADIUS * bearing
-        outwards = self._rotation.T @ bearing
-        origin = self._rotation.T @ (position - self._position)
-        depth, _ = self._retina.cast(np.array([self._index]), origin[None], outwards[None])
-        return not np.isfinite(depth[0]) and simulation.path_is_free(position, ahead, RADIUS)
-
-    def _visible(self, eye_position: np.ndarray) -> np.ndarray | None:
-        vertices = shared_catalogue(self.source).mesh(self._name).vertices
-        reach = float(np.linalg.norm(vertices, axis=1).max())
-        return visible_gaze(
-            self._retina, self._index, self._position, self._rotation, eye_position, reach, self.np_random
-        )
-
-    def _see(self, position: np.ndarray, rotation: np.ndarray) -> Images:
-        if self._backend == "rays":
-            return self._retina.sense_images(*self._poses, position, rotation, self._table)
-        simulation, n, width = self._open(), self.sensors.pixels, self.sensors.field_of_view
-        views = [simulation.camera(p, r, n, width) for p, r in zip(position, rotation, strict=True)]
-        return Images(*(np.concatenate([getattr(v, f.name) for v in views]) for f in fields(Images)))
+        if self._world is not None:
+            self._world.close()
+            self._world = None
 
     def _observe(self) -> dict[str, np.ndarray]:
-        sensed = self.sensors.sense(self.eye, self._see, self.np_random, self._bank, self._index)
-        return observe(*sensed, self.eye, self._obs_mode)
+        world = self.world
 
-    def truth(self) -> dict[str, Any]:
-        """What is there: object, position (3,) metres, rotation (3, 3). For scoring, not for policies."""
-        return {"object": self._name, "position": self._position.copy(), "rotation": self._rotation.copy()}
+        def see(position: np.ndarray, rotation: np.ndarray) -> Images:
+            return world.see(position, rotation, self._retina, self._backend)
+
+        sensed = self.sensors.sense(self.eye, see, self.np_random, self._bank, world.index)
+        return observe(*sensed, self.eye, self._obs_mode)
 
     def _info(self, went: float, blocked: bool) -> dict[str, Any]:
         return {"truth": self.truth(), "path_length": went, "blocked": blocked}

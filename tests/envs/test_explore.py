@@ -386,7 +386,7 @@ def test_the_own_sensor_keeps_the_contract_of_sensors():
 def test_the_contract_catches_a_world_that_cheats():
     class Telling(ObjectExploreEnv):
         def _info(self, went, blocked):
-            return {**super()._info(went, blocked), "object": self._name}
+            return {**super()._info(went, blocked), "object": self.world.name}
 
     with pytest.raises(AssertionError, match="truth"):
         check_env_contract(Telling(objects="solids"))
