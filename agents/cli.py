@@ -1,5 +1,6 @@
 """The command `cortical`: typed flags over a preset. Nothing heavy is imported before a command runs."""
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, KeyError, OSError, ImportError) as error:
         # a KeyError prints its message in quotes
         text = error.args[0] if isinstance(error, KeyError) and error.args else error
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            text = f"{error.filename or 'the disk'}: disk full: free space and give the same command again"
         print(f"cortical: {text}", file=sys.stderr)
         return 2
 

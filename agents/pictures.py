@@ -4,6 +4,7 @@ Each function writes one file, of the kind its suffix says (.png, .svg, .pdf), a
 matplotlib.
 """
 
+import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from cortical.columns.object_map import ObjectMap
+from cortical.columns.storage import write_whole
 from cortical.envs.mesh import Mesh
 
 from .episode import EpisodeRecord
@@ -66,10 +68,12 @@ def headline(record: EpisodeRecord) -> str:
 
 
 def save(figure: Figure, path: str | Path) -> Path:
-    """Write a figure; folders are made where they are missing."""
+    """Write a figure, whole or not at all; folders are made where they are missing."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=path.suffix[1:] or None)
+    write_whole(path, drawn.getvalue())
     return path
 
 

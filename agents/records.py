@@ -5,30 +5,35 @@
     episodes.jsonl        one line an episode: the row of the tables
     traces.jsonl          one line an episode: what every column believed at every step
     *.png                 pictures
+    .lock, .owner         which process is at work here: one at a time
 
-A run that was stopped, however hard, goes on where it stopped when the same command is given again.
+A run that was stopped, however hard, goes on where it stopped when the same command is given again: whole files are
+written whole or not at all, a line counts when it has its end, and nothing written is ever changed (see `files`).
+Lines of other versions can be read: what they lack has its default, what they have in excess is left out.
 """
 
 import hashlib
 import json
-import os
 import platform
 import re
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, asdict, fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cortical.columns.messages import FeatureSchema
 from cortical.columns.object_map import ObjectMap
-from cortical.columns.storage import load_maps, save_maps
+from cortical.columns.storage import disk_is_full, load_maps, save_maps, write_whole
 from cortical.configs.load import from_dict, to_dict
 from cortical.configs.schema import Experiment
 
 from .episode import ColumnTrace, EpisodeRecord, StepTrace
+from .files import InUse, append_line, hold, read_lines
 
+Kind = TypeVar("Kind")
 PACKAGES = ("cortical-columns", "gymnasium", "numba", "numpy", "pybullet", "torch")
 
 
@@ -37,20 +42,22 @@ class RunError(ValueError):
 
 
 class RunFolder:
-    """One run's folder, made or gone on with.
+    """One run's folder, made or gone on with, and held for this process as long as this lives.
 
-    Raises RunError if it holds another run's files, or cannot be written.
+    Raises RunError if it holds another run's files, if another process is at work in it, or if it cannot be written.
     """
 
     def __init__(self, path: Path, experiment: Experiment, command: str) -> None:
         self.path = Path(path)
         self.experiment = experiment
-        try:
+        mine = {"command": command, "config": to_dict(experiment)}
+        with self._writing():
+            self._refuse_others(mine)  # before anything is written: another run's folder is left as it is
             (self.path / "maps").mkdir(parents=True, exist_ok=True)
-            self._claim(command)
-        except OSError as error:
-            remedy = "choose another folder with --out"
-            raise RunError(f"cannot write in {self.path} ({error.strerror}): {remedy}") from error
+            self._lock = hold(self.path)
+            self._refuse_others(mine)
+            if not (self.path / "run.json").exists():
+                write_whole(self.path / "run.json", json.dumps(mine | _circumstances(), indent=1).encode())
 
     @classmethod
     def to_read(cls, path: Path, experiment: Experiment) -> "RunFolder":
@@ -66,17 +73,25 @@ class RunFolder:
         (folder.path / "maps").mkdir(parents=True, exist_ok=True)
         return folder
 
-    def _claim(self, command: str) -> None:
-        file = self.path / "run.json"
-        mine = {"command": command, "config": to_dict(self.experiment)}
-        if not file.exists():
-            found = {"versions": {p: version(p) for p in PACKAGES}, "machine": platform.platform()}
-            found |= {"python": sys.version.split()[0], "argv": sys.argv[1:]}
-            _write(file, json.dumps(mine | found, indent=1))
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Say what to do where a write fails."""
+        try:
+            yield
+        except InUse as error:
+            raise RunError(f"{error}: wait until it ends, stop it, or choose another folder with --out") from None
+        except OSError as error:
+            if disk_is_full(error):
+                raise RunError(f"{self.path}: disk full: free space and give the same command again") from error
+            remedy = "choose another folder with --out"
+            raise RunError(f"cannot write in {self.path} ({error.strerror}): {remedy}") from error
+
+    def _refuse_others(self, mine: dict[str, Any]) -> None:
+        if not (self.path / "run.json").exists():
             return
         there = read_run(self.path)
-        if {key: there.get(key) for key in mine} != mine:
-            difference = _first_difference({key: there.get(key) for key in mine}, mine)
+        difference = _first_difference({key: there.get(key) for key in mine}, mine)
+        if difference:
             raise RunError(
                 f"{self.path} holds another run ({difference}): choose another folder with --out, "
                 "or repeat that run with --from-run"
@@ -106,34 +121,55 @@ class RunFolder:
         return maps[name]
 
     def append(self, label: str, record: EpisodeRecord) -> None:
-        """Add an episode to the rows and the traces."""
+        """Add an episode to the rows and the traces; it is on the disk when this returns. Raises RunError."""
         row = asdict(record)
         trace = row.pop("trace")
         key = {"label": label, "object": record.object, "seed": record.seed, "rotation_index": record.rotation_index}
-        # the trace first: an episode counts as done when its row is there
-        _append(self.path / "traces.jsonl", key | {"trace": trace})
-        _append(self.path / "episodes.jsonl", {"label": label} | row)
+        with self._writing():
+            # the trace first: an episode counts as done when its row is there
+            append_line(self.path / "traces.jsonl", key | {"trace": trace})
+            append_line(self.path / "episodes.jsonl", {"label": label} | row)
 
     def episodes(self, label: str) -> dict[tuple[str, int, int], EpisodeRecord]:
         """Episodes done so far under a label, by (object, seed, rotation_index)."""
-        traces = {_key(line): line["trace"] for line in _lines(self.path / "traces.jsonl") if line["label"] == label}
-        done = {}
-        for row in _lines(self.path / "episodes.jsonl"):
-            if row.pop("label") == label:
-                trace = [_step(step) for step in traces.get((row["object"], row["seed"], row["rotation_index"]), [])]
-                done[_key(row)] = EpisodeRecord(**row, trace=trace)
-        return done
+        return episodes_in(self.path).get(label, {})
+
+
+def episodes_in(path: Path) -> dict[str, dict[tuple[str, int, int], EpisodeRecord]]:
+    """All episodes of a run folder, by label and then by (object, seed, rotation_index), in the order they were run in.
+
+    Raises RunError for a line of something else.
+    """
+    traces = {}
+    for line in read_lines(file := Path(path) / "traces.jsonl"):
+        steps = _field(line, "trace", file)
+        traces[_field(line, "label", file), *_key(line, file)] = [_step(step, file) for step in steps]
+    done: dict[str, dict[tuple[str, int, int], EpisodeRecord]] = {}
+    for row in read_lines(file := Path(path) / "episodes.jsonl"):
+        label, key = _field(row, "label", file), _key(row, file)
+        record = _read(EpisodeRecord, {**row, "trace": traces.get((label, *key), [])}, file)
+        done.setdefault(label, {})[key] = record
+    return done
+
+
+def _circumstances() -> dict[str, Any]:
+    """With what a run was made: versions, machine, the words of the command."""
+    found = {"versions": {p: version(p) for p in PACKAGES}, "machine": platform.platform()}
+    return found | {"python": sys.version.split()[0], "argv": sys.argv[1:]}
 
 
 def read_run(path: Path) -> dict[str, Any]:
     """run.json of a run folder. Raises RunError if it is not one."""
     file = Path(path) / "run.json"
     try:
-        return json.loads(file.read_text())
-    except FileNotFoundError:
+        found = json.loads(file.read_bytes())
+        if not isinstance(found, dict) or not isinstance(found.get("config"), dict):
+            raise ValueError("no configuration in it")
+    except (FileNotFoundError, NotADirectoryError):
         raise RunError(f"{path} is not a run folder (no run.json in it)") from None
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise RunError(f"{file} is damaged ({error}): delete the folder and run again") from error
+    return found
 
 
 def experiment_of(path: Path) -> Experiment:
@@ -151,36 +187,28 @@ def learning_settings(experiment: Experiment) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _key(row: dict[str, Any]) -> tuple[str, int, int]:
-    return row["object"], row["seed"], row["rotation_index"]
+def _key(row: Mapping[str, Any], file: Path) -> tuple[str, int, int]:
+    return _field(row, "object", file), _field(row, "seed", file), _field(row, "rotation_index", file)
 
 
-def _step(step: dict[str, Any]) -> StepTrace:
-    return StepTrace(**{**step, "columns": [ColumnTrace(**column) for column in step["columns"]]})
+def _step(step: Mapping[str, Any], file: Path) -> StepTrace:
+    columns = [_read(ColumnTrace, column, file) for column in _field(step, "columns", file)]
+    return _read(StepTrace, {**step, "columns": columns}, file)
 
 
-def _lines(file: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a JSONL file; a last line torn by a crash is skipped."""
-    if not file.exists():
-        return
-    for line in file.read_text().splitlines():
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError:
-            continue
+def _read(kind: type[Kind], values: Mapping[str, Any], file: Path) -> Kind:
+    """A dataclass from a line of this or another version: default for what it lacks, without what is in excess."""
+    known = {f.name: f for f in fields(kind)}  # type: ignore[arg-type]
+    for name, field in known.items():
+        if field.default is MISSING and field.default_factory is MISSING:
+            _field(values, name, file)
+    return kind(**{name: value for name, value in values.items() if name in known})
 
 
-def _append(file: Path, value: dict[str, Any]) -> None:
-    with file.open("a+") as stream:
-        if stream.tell() and file.read_bytes()[-1:] != b"\n":
-            stream.write("\n")
-        stream.write(json.dumps(value) + "\n")
-
-
-def _write(file: Path, text: str) -> None:
-    temporary = file.with_suffix(".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, file)
+def _field(values: Mapping[str, Any], name: str, file: Path) -> Any:
+    if not isinstance(values, Mapping) or name not in values:
+        raise RunError(f"{file} has a line without {name!r}: delete that line, or choose another folder with --out")
+    return values[name]
 
 
 def _first_difference(there: Any, here: Any, name: str = "") -> str:

@@ -13,6 +13,7 @@ renamed, so that a crash leaves the old file or the new one and nothing in betwe
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import math
@@ -71,7 +72,11 @@ def save_maps(
     except (TypeError, ValueError) as error:
         raise MapFileError(f"cannot keep this `extra` with the maps: {error}; give plain JSON values") from error
     content["checksum"] = _checksum(content, tensors)
-    _write(Path(os.path.realpath(path)), bytes_of(tensors, {ENTRY: _json(content)}))
+    target = Path(os.path.realpath(path))
+    try:
+        write_whole(target, bytes_of(tensors, {ENTRY: _json(content)}))
+    except OSError as error:
+        raise MapFileError(f"cannot write {target}: {_why_not(error, target.parent)}") from error
 
 
 def load_maps(
@@ -160,6 +165,14 @@ def _map(tensors: Tensors, index: int, spacing: float) -> ObjectMap:
     return ObjectMap(**parts, spacing=spacing)
 
 
+def _why_not(error: OSError, folder: Path) -> str:
+    """Why a file could not be written in a folder, and what to do."""
+    if disk_is_full(error):
+        return "disk full: free space and give the same command again"
+    remedy = "check its permissions" if folder.is_dir() else "make the folder first"
+    return f"{error.strerror or error}; {remedy}"
+
+
 def _checksum(content: Content, tensors: Tensors) -> str:
     digest = hashlib.sha256(_json(content).encode())
     for name in sorted(tensors):
@@ -173,7 +186,11 @@ def _json(content: Content) -> str:
     return json.dumps(content, sort_keys=True, allow_nan=False)
 
 
-def _write(target: Path, data: bytes) -> None:
+def write_whole(target: Path, data: bytes) -> None:
+    """Write a file whole or not at all: under a temporary name beside it, synced, renamed.
+
+    A crash leaves the old file or the new one, and perhaps `.NAME.*.tmp`. Raises OSError; an older file is then kept.
+    """
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
         with open(temporary, "xb") as file:
@@ -181,20 +198,22 @@ def _write(target: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
-        _sync_folder(target.parent)
-    except OSError as error:
-        remedy = "make the folder first" if not target.parent.is_dir() else "check its permissions and free space"
-        raise MapFileError(f"cannot write {target}: {error.strerror}; {remedy}") from error
+        sync_folder(target.parent)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make the new name last, where folders can be opened (not on Windows)."""
+def sync_folder(folder: Path) -> None:
+    """Make new names in a folder last, where folders can be opened (not on Windows)."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def disk_is_full(error: OSError) -> bool:
+    """Whether nothing more can be written for want of space: a full disk, or a used-up quota."""
+    return error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))  # Windows knows no EDQUOT

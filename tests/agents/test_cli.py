@@ -169,7 +169,7 @@ def learnt_here(tmp_path_factory):
 
 
 def test_learn_keeps_a_map_an_object(learnt_here):
-    assert {path.name for path in learnt_here.iterdir()} == {"run.json", "maps"}
+    assert {path.name for path in learnt_here.glob("[!.]*")} == {"run.json", "maps"}
     maps = sorted(path.name for path in (learnt_here / "maps").iterdir())
     assert maps == ["box.safetensors", "torus.safetensors"]
     run = json.loads((learnt_here / "run.json").read_text())
