@@ -25,7 +25,7 @@ def feature_schema(features: Features, noise: Condition = "noise") -> FeatureSch
     """Which features a column compares, and its sensor's noise."""
     surface, coded = features in ("surface", "both"), features in ("sdr", "both")
     units, active = (CODE.units, CODE.active) if coded else (0, 0)
-    return FeatureSchema(surface=surface, code_bits=units, code_winners=active, **SENSOR_NOISE[noise])
+    return FeatureSchema(surface=surface, colour=surface, code_bits=units, code_winners=active, **SENSOR_NOISE[noise])
 
 
 class Senses:

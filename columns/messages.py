@@ -44,7 +44,9 @@ class FeatureSchema:
     """
 
     surface: bool = True
-    """Principal curvatures and directions, and colour."""
+    """Principal curvatures and directions."""
+    colour: bool = True
+    """Hue, saturation and value; a fingertip feels none."""
     code_bits: int = 0
     """Length of the sparse code of a patch; 0: no code."""
     code_winners: int = 0
@@ -62,7 +64,7 @@ class FeatureSchema:
 
     def differences(self, other: "FeatureSchema") -> list[str]:
         """The stored features in which two schemas differ (noise is the sensor's affair), as words for an error."""
-        names = ("surface", "code_bits", "code_winners")
+        names = ("surface", "colour", "code_bits", "code_winners")
         return [
             f"{name}: {getattr(self, name)} here, {getattr(other, name)} there"
             for name in names

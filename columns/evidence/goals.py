@@ -68,6 +68,7 @@ def information(atlas: Atlas, seen: Prediction, weights: Tensor, tol: Tolerance)
     apart = apart + _bounded(_gap(seen.normal, normal_var[..., None].expand(seen.normal.shape)))
     if tol.surface:
         apart = apart + _bounded(_gap(row[..., 9:11], tol.curvature + spread[..., 3:5].square()))
+    if tol.colour:
         colour = row[..., 11:12] * row[..., 13:15]
         light = tol.light + spread[..., 5:7].square()
         # hue noise moves the chroma across its own length

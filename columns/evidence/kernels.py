@@ -42,7 +42,8 @@ def weigh(atlas: Atlas, memory, hypotheses: Hypotheses, tol: Tolerance, curved: 
         memory.numbers.numpy(), memory.kind.numpy(), memory.bitmap.numpy(),
         hypotheses.obj.numpy(), hypotheses.rotation.numpy(), hypotheses.location.numpy(),
         hypotheses.log_evidence.numpy(), hypotheses.turn_sd.numpy(), hypotheses.shift_sd.numpy(),
-        hypotheses.pivot.numpy(), _numbers(tol), tol.surface, tol.winners, curved, evidence, slope, information,
+        hypotheses.pivot.numpy(), _numbers(tol), tol.surface, tol.colour, tol.winners, curved,
+        evidence, slope, information,
     )  # fmt: skip
     return Vote(torch.from_numpy(evidence), torch.from_numpy(slope), torch.from_numpy(information))
 
@@ -55,7 +56,7 @@ def sieve(atlas: Atlas, memory, group: int, anchor: int, tests: int, limit: int,
     rows, codes, weights = _arrays(atlas)[:3]
     bitmap = memory.bitmap[group].flatten(0, 1).numpy()[anchor]
     match = np.empty(len(rows), np.float32)
-    _match(rows, codes, weights, numbers[anchor], bitmap, _numbers(tol), tol.surface, tol.winners, match)
+    _match(rows, codes, weights, numbers[anchor], bitmap, _numbers(tol), tol.surface, tol.colour, tol.winners, match)
     tried = turns_tried(atlas).numpy()
     order = _strongest(match + favour.numpy()[atlas.owner.numpy()], tests // 2)
     order = order[: int((tried[order].cumsum() <= tests).sum())]
@@ -157,15 +158,17 @@ def _clearance(corner, shape, offset, distance, voxel, far, o, p, r):
 
 
 @njit(cache=True)
-def _match(rows, codes, weights, s, bitmap, tol, surface, winners, out):
+def _match(rows, codes, weights, s, bitmap, tol, surface, colour, winners, out):
     """Feature ratios at every node; their floors as plain maxima, which cost no exponential."""
     floor = math.log(tol[3])
     for node in range(len(rows)):
         row, total = rows[node], 0.0
         if surface:
             curvature = row[28] - s[21] - 0.5 * ((s[15] - row[14]) ** 2 * row[23] + (s[16] - row[15]) ** 2 * row[24])
-            colour = row[29] - s[22] - 0.5 * ((s[17] - row[16]) ** 2 * row[25] + (s[18] - row[17]) ** 2 * row[26])
-            total = max(curvature, floor) + max(colour + row[27] * (s[19] * row[18] + s[20] * row[19]), floor)
+            total = max(curvature, floor)
+        if colour:
+            light = row[29] - s[22] - 0.5 * ((s[17] - row[16]) ** 2 * row[25] + (s[18] - row[17]) ** 2 * row[26])
+            total += max(light + row[27] * (s[19] * row[18] + s[20] * row[19]), floor)
         if winners > 0:
             share = 0.0
             for i in range(codes.shape[1]):
@@ -296,14 +299,15 @@ def _tilted(s, arm, tangent, steep, jacobian):
 
 
 @njit(cache=True, inline="always")
-def _feature_ratio(s, row, bitmap, codes, weights, node, tol, winners, surface):
+def _feature_ratio(s, row, bitmap, codes, weights, node, tol, winners, surface, colour):
     """Curvature, colour and code: pose-free. A ratio, not its logarithm."""
     total = 1.0
     if surface:
         curvature = row[28] - s[21] - 0.5 * ((s[15] - row[14]) ** 2 * row[23] + (s[16] - row[15]) ** 2 * row[24])
-        colour = row[29] - s[22] - 0.5 * ((s[17] - row[16]) ** 2 * row[25] + (s[18] - row[17]) ** 2 * row[26])
-        colour += row[27] * (s[19] * row[18] + s[20] * row[19])
-        total = _floored(curvature, tol[3]) * _floored(colour, tol[3])
+        total = _floored(curvature, tol[3])
+    if colour:
+        light = row[29] - s[22] - 0.5 * ((s[17] - row[16]) ** 2 * row[25] + (s[18] - row[17]) ** 2 * row[26])
+        total *= _floored(light + row[27] * (s[19] * row[18] + s[20] * row[19]), tol[3])
     if winners > 0:
         share = 0.0
         for i in range(codes.shape[1]):
@@ -316,8 +320,8 @@ def _feature_ratio(s, row, bitmap, codes, weights, node, tol, winners, surface):
 @njit(cache=True)
 def _weigh(
     rows, codes, weights, corner, shape, offset, nearest, distance, voxel, far,
-    numbers, kind, bitmap, obj, rotation, location, alive, turn_sd, shift_sd, pivot, tol, surface, winners, curved,
-    evidence, slope, information,
+    numbers, kind, bitmap, obj, rotation, location, alive, turn_sd, shift_sd, pivot, tol, surface, colour, winners,
+    curved, evidence, slope, information,
 ):  # fmt: skip
     q, normal, direction, away = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
     predicted = np.zeros(3)
@@ -387,7 +391,9 @@ def _weigh(
                         ) + tol[2]
                         direction_share = 1 - tol[2] / floor
                         total *= floor
-                    total *= _feature_ratio(s, row, bitmap[g, m, t], codes, weights, node, tol, winners, surface)
+                    total *= _feature_ratio(
+                        s, row, bitmap[g, m, t], codes, weights, node, tol, winners, surface, colour
+                    )
                     floor = (1 - tol[0]) * total + tol[0]
                     share = 1 - tol[0] / floor
                     total_evidence += math.log(floor)

@@ -54,6 +54,7 @@ class Tolerance:
     hue: float
     light: float
     surface: bool
+    colour: bool
     winners: int
     outlier: float = 0.03
     outlier_facing: float = 0.08
@@ -67,7 +68,7 @@ class Tolerance:
         """Variances of a schema's sensor."""
         return cls(
             schema.location_sd**2, schema.normal_sd**2, schema.curvature_sd**2, schema.hue_sd**2,
-            schema.saturation_sd**2, schema.surface, schema.code_winners, outlier,
+            schema.saturation_sd**2, schema.surface, schema.colour, schema.code_winners, outlier,
         )  # fmt: skip
 
 
@@ -122,8 +123,10 @@ def features(numbers: Tensor, bitmap: Tensor, atlas: Atlas, tol: Tolerance) -> T
     total = torch.zeros(*numbers.shape[:-1], len(atlas.rows), device=numbers.device)
     if tol.surface:
         curvature = curvature_density(n[..., 15:17], atlas.rows, atlas.spread, tol) - n[..., 21]
+        total = floored(curvature, tol.outlier_feature)
+    if tol.colour:
         colour = colour_density(n[..., 17:19], n[..., 19:21], atlas.rows, atlas.spread, tol) - n[..., 22]
-        total = floored(curvature, tol.outlier_feature) + floored(colour, tol.outlier_feature)
+        total = total + floored(colour, tol.outlier_feature)
     if tol.winners:
         share = bitmap[..., atlas.codes].float().mul(atlas.code_weights).sum(-1) / tol.winners
         total = total + floored(code_ratio(share, tol), tol.outlier_feature)
@@ -237,9 +240,10 @@ def _weigh_hits(atlas: Atlas, memory: Memory, hyp: Hypotheses, tol: Tolerance) -
         floor = floored(axial, tol.outlier_direction)
         direction_share = (axial + math.log1p(-tol.outlier_direction) - floor).exp()
         curvature = curvature_density(s[..., 15:17], row, spread, tol) - s[..., 21]
+        total = total + floor + floored(curvature, tol.outlier_feature)
+    if tol.colour:
         colour = colour_density(s[..., 17:19], s[..., 19:21], row, spread, tol) - s[..., 22]
-        total = total + floor
-        total = total + floored(curvature, tol.outlier_feature) + floored(colour, tol.outlier_feature)
+        total = total + floored(colour, tol.outlier_feature)
     if tol.winners:
         bits = memory.bitmap[:, :, None].expand(*node.shape, -1).gather(-1, atlas.codes[node]).float()
         share = (bits * atlas.code_weights[node]).sum(-1) / tol.winners
