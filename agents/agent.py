@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,6 +35,7 @@ class Step:
     expected : nats that the movement which led here was expected to teach
     reason : of that movement
     path : metres travelled to get here
+    goal : place (3,) and point (3,) that this movement was to look from and at; None at the start
     """
 
     belief: Belief
@@ -43,6 +45,25 @@ class Step:
     expected: float
     reason: str
     path: float
+    goal: tuple[np.ndarray, np.ndarray] | None = None
+
+
+class Plan(NamedTuple):
+    """A movement to make.
+
+    action : as the environment takes it
+    goal : place (3,) to look from and point (3,) to look at, metres, world frame
+    gain : nats it is expected to teach
+    reason : in words
+    """
+
+    action: np.ndarray
+    goal: tuple[np.ndarray, np.ndarray] | None
+    gain: float
+    reason: str
+
+
+START = Plan(np.zeros(0, np.float32), None, 0.0, "where the eye was put")
 
 
 @dataclass
@@ -58,37 +79,45 @@ class Agent:
 
     def episode(self, random: np.random.Generator, options: dict, seed: int) -> Iterator[Step]:
         """Explore one object until it is named or the sensations run out, yielding every step."""
-        observation, info = self.env.reset(seed=seed, options=options)
-        belief, self._seen = self.region.begin(), []
-        expected, reason = 0.0, "where the eye was put"
+        observation, info = self.begin(options, seed)
+        belief, plan = self.region.begin(), START
         for _ in range(self.decision.max_sensations):
-            sensation = self.senses(observation)
-            eye = self.env.eye
-            started = time.process_time()
-            belief = self.region.step(belief, sensation)
-            decided = self.decided(belief)
-            if decided:
-                belief = self.region.polish(belief)
-            thought = time.process_time() - started
-            yield Step(belief, sensation, (eye.position, eye.rotation), thought, expected, reason, info["path_length"])
-            if decided:
+            step = self.turn(belief, observation, info, plan)
+            yield step
+            if self.decided(step.belief):
                 return
-            action, expected, reason = self.act(belief, sensation, random)
-            observation, _, _, _, info = self.env.step(action)
+            belief, plan = step.belief, self.act(step.belief, step.sensation, random)
+            observation, _, _, _, info = self.env.step(plan.action)
+
+    def begin(self, options: dict, seed: int) -> tuple[dict[str, np.ndarray], dict]:
+        """A new object to explore: the first observation and info."""
+        self._seen = []
+        return self.env.reset(seed=seed, options=options)
+
+    def turn(self, belief: Belief, observation: dict[str, np.ndarray], info: dict, plan: Plan) -> Step:
+        """Sense and think once; `plan` led here. A pose that is decided on is polished."""
+        sensation, eye = self.senses(observation), self.env.eye
+        started = time.process_time()
+        belief = self.region.step(belief, sensation)
+        if self.decided(belief):
+            belief = self.region.polish(belief)
+        thought = time.process_time() - started
+        way = info["path_length"]
+        return Step(belief, sensation, (eye.position, eye.rotation), thought, plan.gain, plan.reason, way, plan.goal)
 
     def decided(self, belief: Belief) -> bool:
         """The odds of the best object (or of 'none of those I know') exceed the threshold."""
         consensus = belief.consensus
         return consensus is not None and float(consensus.log_odds[0]) > math.log(self.decision.odds)
 
-    def act(self, belief: Belief, sensation: Sensation, random: np.random.Generator) -> tuple[np.ndarray, float, str]:
-        """The next action, what it is expected to teach and why."""
+    def act(self, belief: Belief, sensation: Sensation, random: np.random.Generator) -> Plan:
+        """The next action, what it is expected to teach and why; to be asked once a sensation."""
         self._remember(sensation)
         situation = self._situation(belief)
         goals = self.policy.goals(situation, random)
         position, gaze, gain, reason = choose(goals, self.env.eye)
         action, _ = encode(self.env.eye, position, gaze, self.env.limits)
-        return action, gain, reason
+        return Plan(action, (position, position + gaze), gain, reason)
 
     def _remember(self, sensation: Sensation) -> None:
         on = (sensation.on_object & sensation.valid)[0].numpy()

@@ -1,6 +1,19 @@
 """What is kept of an episode: plain data, picklable."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class PoseTrace(NamedTuple):
+    """A pose that survived a step: where a known object may be. A bare list in files, for there are many."""
+
+    object: str
+    location: list[float]
+    """(3,) metres, world_from_object."""
+    rotation: list[float]
+    """Quaternion xyzw, world_from_object."""
+    weight: float
+    """Share of belief, 0 ... 1; all that survive and 'none of those I know' share 1."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +29,8 @@ class ColumnTrace:
     alone_entropy: float
     alone_best: str
     alone_log_odds: float
+    vote: int = -1
+    """Which of the step's `hypotheses` is the strongest pose of `alone_best`: what it votes for; -1: none."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +51,17 @@ class StepTrace:
     """Sensed points, one per column; empty where nothing was sensed."""
     think_ms: float
     expected_nats: float
+    """What the movement that led here was expected to teach."""
     reason: str
+    """Of that movement."""
+    goal: list[list[float]] = field(default_factory=list)
+    """Of that movement: the place (3,) to look from and the point (3,) to look at, as wanted; empty at the start."""
+    hypotheses: list[PoseTrace] = field(default_factory=list)
+    """The strongest poses that survive, in order of their weights."""
+
+    def __post_init__(self) -> None:
+        # files hold bare lists
+        object.__setattr__(self, "hypotheses", [PoseTrace(*pose) for pose in self.hypotheses])
 
 
 @dataclass(frozen=True)

@@ -5,19 +5,18 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import torch
 
-from cortical.columns.lateral import log_odds
 from cortical.columns.region import Region
 from cortical.configs.schema import Experiment
 from cortical.envs.explore import ObjectExploreEnv
 from cortical.envs.sensors import shared_catalogue
 
 from .agent import Agent, Step
-from .episode import ColumnTrace, EpisodeRecord, StepTrace
+from .episode import EpisodeRecord, StepTrace
 from .metrics import Symmetry, add_s, load_symmetry, rotation_error
 from .policies import make_policy
 from .sensing import Senses
+from .trace import trace_of
 
 
 def make_agent(experiment: Experiment, region: Region) -> Agent:
@@ -47,33 +46,8 @@ def play(
     steps, trace = [], []
     for step in agent.episode(np.random.default_rng(policy_seed), options, int(pose_seed)):
         steps.append(step)
-        trace.append(_trace(step, agent.region.objects))
+        trace.append(trace_of(step, agent.region))
     return _record(agent, source, name, steps, trace, seed, rotation_index, traced)
-
-
-def _trace(step: Step, objects: tuple[str, ...]) -> StepTrace:
-    consensus = step.belief.consensus
-    assert consensus is not None
-    names = (*objects, "unknown")
-    posterior = consensus.log_posterior[0].exp()
-    top = posterior.argsort(descending=True)[:8].tolist()
-    pairs = zip(consensus.column_log_posterior[0], consensus.alone_log_posterior[0], strict=True)
-    columns = [ColumnTrace(*_summary(after, names), *_summary(before, names)) for after, before in pairs]
-    sensed = (step.sensation.on_object & step.sensation.valid)[0].tolist()
-    points = step.sensation.location[0].tolist()
-    return StepTrace(
-        names[int(consensus.log_posterior[0].argmax())], float(consensus.log_odds[0]),
-        float(-(posterior * consensus.log_posterior[0]).sum()), {names[i]: float(posterior[i]) for i in top},
-        columns, len(step.belief.ballot), step.eye[0].tolist(), step.eye[1][:, 2].tolist(),
-        [p if on else [] for p, on in zip(points, sensed, strict=True)],
-        1e3 * step.thinking, step.expected, step.reason,
-    )  # fmt: skip
-
-
-def _summary(log_posterior: torch.Tensor, names: tuple[str, ...]) -> tuple[float, str, float]:
-    """Entropy, best object and its log odds."""
-    best, odds = log_odds(log_posterior)
-    return float(-(log_posterior.exp() * log_posterior).sum()), names[int(best)], float(odds)
 
 
 def _record(
