@@ -53,6 +53,20 @@ def _pybullet() -> Any:
         os.close(nowhere)
 
 
+@dataclass(frozen=True, slots=True)
+class Nearest:
+    """The point of a surface nearest to a ball.
+
+    name : the body, None for the table; distance : metres from the ball's skin, negative inside it
+    location : (3,) metres, world frame; normal : (3,) unit, from there towards the middle of the ball
+    """
+
+    name: str | None
+    distance: float
+    location: np.ndarray
+    normal: np.ndarray
+
+
 @dataclass(slots=True)
 class _Body:
     mesh: "Mesh"
@@ -200,6 +214,30 @@ class Simulation:
             free = free_length(origin, way, free, body.centre, body.reach + radius, touches)
         return free
 
+    def hit(self, start: np.ndarray, end: np.ndarray) -> float | None:
+        """Metres from `start` (3,) to the first point of a body or the table on the way to `end`; None: nothing."""
+        length = math.dist(_floats(start), _floats(end))
+        ((number, _, share, _, _),) = self._call("rayTest", _floats(start), _floats(end))
+        return share * length if number >= 0 else None
+
+    def nearest(self, position: np.ndarray, radius: float, margin: float) -> Nearest | None:
+        """What lies nearest to a ball of `radius` metres around `position` (3,), if within `margin` metres.
+
+        Exact: a ball is held against the true triangles. The margin costs: a ball meets all triangles in it.
+        """
+        found: Nearest | None = None
+        centre = _floats(position)
+        if self._table is not None and centre[2] - self._table - radius < margin:
+            on_table = np.array([centre[0], centre[1], self._table])
+            found = Nearest(None, centre[2] - self._table - radius, on_table, np.array([0.0, 0.0, 1.0]))
+        for name, body in self._bodies.items():
+            if math.dist(centre, body.centre) > body.reach + radius + margin:
+                continue
+            for point in self._ball_contacts(body.number, centre, radius, margin):
+                if found is None or point[8] < found.distance:
+                    found = Nearest(name, point[8], np.array(point[6]), np.array(point[7]))
+        return found
+
     def path_is_free(self, start: np.ndarray, end: np.ndarray, radius: float) -> bool:
         """Whether a ball of `radius` metres can go all the way from `start` to `end`."""
         length = math.dist(_floats(start), _floats(end))
@@ -283,6 +321,20 @@ class Simulation:
                 height=length,
             )
         return self._shapes[key]
+
+    def _ball_contacts(self, number: int, centre: Point, radius: float, margin: float) -> Any:
+        key = ("ball", radius)
+        if key not in self._shapes:
+            self._shapes[key] = self._call("createCollisionShape", self._bullet.GEOM_SPHERE, radius=radius)
+        return self._bullet.getClosestPoints(
+            -1,
+            number,
+            distance=margin,
+            collisionShapeA=self._shapes[key],
+            collisionShapePositionA=centre,
+            collisionShapeOrientationA=(0.0, 0.0, 0.0, 1.0),
+            physicsClientId=self._client_or_raise(),
+        )
 
     def _touches(self, number: int, origin: Point, way: Point, radius: float, t: float, piece: float) -> bool:
         along = t + piece / 2

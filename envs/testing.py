@@ -90,19 +90,28 @@ def check_sensor(sense: Callable[[np.ndarray, np.ndarray], Record], radius: floa
     record = sense(away * (radius + 0.1), rotation)
     check_record(record, len(away))
     assert record.on_object.all() and record.valid.all(), "a gaze at the ball's middle must meet it"
-    assert np.abs(record.location - radius * away).max() < 0.002, (
-        "location isn't where the gaze meets the ball"
-    )
+    assert np.abs(record.location - radius * away).max() < 0.002, "location isn't where the gaze meets the ball"
     assert (np.einsum("bi,bi->b", record.normal, away) > 0.99).all(), "normal doesn't point out of the ball"
-    assert np.abs(record.curvature * radius - 1.0).max() < 0.2, (
-        f"curvature isn't 1/radius: {record.curvature}"
-    )
+    assert np.abs(record.curvature * radius - 1.0).max() < 0.2, f"curvature isn't 1/radius: {record.curvature}"
     empty = sense(away * (radius + 0.1), rotation * [1.0, -1.0, -1.0])
     check_record(empty, len(away))
-    assert not empty.on_object.any() and empty.valid.all(), (
-        "looking away gives an empty reading, which is valid"
-    )
+    assert not empty.on_object.any() and empty.valid.all(), "looking away gives an empty reading, which is valid"
     assert not empty.location.any() and not empty.patch.any(), "an empty reading holds zeros"
+
+
+def check_touch(touch: Callable[[np.ndarray, np.ndarray], Record], radius: float = 0.05) -> None:
+    """Check noiseless fingers before a ball of `radius` metres at the world's origin.
+
+    touch : positions (b, 3) and rotations (b, 3, 3) world_from_finger, before they press along their z -> Record
+    """
+
+    def colourless(position: np.ndarray, rotation: np.ndarray) -> Record:
+        record = touch(position, rotation)
+        for name in ("rgb", "hsv", "patch"):
+            assert not getattr(record, name).any(), f"a finger feels no colour and sees nothing: {name} isn't 0"
+        return record
+
+    check_sensor(lambda position, rotation: colourless(position * (radius + 0.02) / (radius + 0.1), rotation), radius)
 
 
 def _check_features(
@@ -121,9 +130,7 @@ def _check_features(
     third = np.cross(normal[met], directions[met, 0])
     assert np.abs(third - directions[met, 1]).max(initial=0.0) < 1e-4, "second direction != normal x first"
     assert (curvature[met, 0] >= curvature[met, 1]).all(), f"curvatures out of order: {curvature}"
-    assert np.abs(rgb.max(axis=-1) - hsv[:, 2])[met].max(initial=0.0) < 1e-4, (
-        "hsv's value is not rgb's maximum"
-    )
+    assert np.abs(rgb.max(axis=-1) - hsv[:, 2])[met].max(initial=0.0) < 1e-4, "hsv's value is not rgb's maximum"
     for share in (rgb, hsv, confidence):
         assert (share >= 0).all() and (share <= 1).all(), f"not within 0 ... 1: {share}"
     assert np.abs(location[met]).max(initial=0.0) < 100.0, f"location is far off: {location}"
@@ -133,9 +140,7 @@ def _play(env: gym.Env, actions: Sequence[np.ndarray]) -> list[dict[str, np.ndar
     observation, info = env.reset(seed=3)
     played = [observation]
     for action in actions:
-        assert "truth" in info and not {"object", "position", "rotation"} & set(info), (
-            "truth goes in info['truth']"
-        )
+        assert "truth" in info and not {"object", "position", "rotation"} & set(info), "truth goes in info['truth']"
         observation, _, _, _, info = env.step(action)
         played.append(observation)
     return played

@@ -123,7 +123,9 @@ def _trace(scene, query, packet, rays, faces):
     for c in range(3):
         for k in range(width):
             single[ORIGIN + c, k] = rays[ENTRY + c * LANES + k]
-            single[DIRECTION + c, k] = rays[COURSE + c * LANES + k]
+            course = rays[COURSE + c * LANES + k]
+            # Embree loses whole packets to components between 0 and 1e-18, which turning a sensor leaves over
+            single[DIRECTION + c, k] = course if abs(course) > 1e-15 else 0.0
     for k in range(width):
         single[FAR, k] = rays[LENGTH + k]
         packet[FILLED, k] = -1 if rays[LENGTH + k] > 0.0 else 0
