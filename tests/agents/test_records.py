@@ -1,13 +1,17 @@
 """Run folders: what goes in comes out, what was torn is skipped, what is another's is left alone."""
 
 import json
-from dataclasses import replace
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field, replace
 
 import pytest
 
+from cortical.agents import records
 from cortical.agents.brain import stored_schema
 from cortical.agents.episode import ColumnTrace, EpisodeRecord, StepTrace
-from cortical.agents.records import RunError, RunFolder, experiment_of, read_run
+from cortical.agents.records import RunError, RunFolder, episodes_in, experiment_of, read_run
 from cortical.columns.object_map import ObjectMap
 from cortical.configs.load import load
 from cortical.configs.schema import DecisionConfig, Experiment, LearnConfig, PolicyConfig, WorldConfig
@@ -94,7 +98,76 @@ def test_a_trace_without_its_row_is_an_episode_not_done(folder):
     assert folder.episodes("1 column") == {("mug", 0, 0): again}
 
 
+def rewritten(file, edit):
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for line in lines:
+        edit(line)
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@dataclass(frozen=True)
+class LaterStep(StepTrace):
+    """A step as a later version may describe it."""
+
+    prior: float = 0.25
+    senses: list[str] = field(default_factory=lambda: ["eye"])
+
+
+def test_lines_of_an_older_version_have_the_defaults_of_what_is_new(folder, monkeypatch):
+    folder.append("1 column", record())
+    monkeypatch.setattr(records, "StepTrace", LaterStep)
+    step = folder.episodes("1 column")["mug", 0, 0].trace[0]
+    assert (step.prior, step.senses, step.columns) == (0.25, ["eye"], record().trace[0].columns)
+
+
+def test_lines_of_a_newer_version_lose_what_is_not_known_here(folder):
+    folder.append("1 column", record())
+
+    def newer(line):
+        line["pupil"] = 3.0
+        for step in line.get("trace", ()):
+            step["mood"] = "good"
+            step["columns"][0]["layers"] = [1, 2]
+
+    for name in ("episodes.jsonl", "traces.jsonl"):
+        rewritten(folder.path / name, newer)
+    assert folder.episodes("1 column") == {("mug", 0, 0): record()}
+
+
+@pytest.mark.parametrize(
+    "file, name", [("episodes.jsonl", "answer"), ("traces.jsonl", "seed"), ("traces.jsonl", "trace")]
+)
+def test_a_line_that_says_too_little_is_told(folder, file, name):
+    folder.append("1 column", record())
+    rewritten(folder.path / file, lambda line: line.pop(name))
+    with pytest.raises(RunError, match=rf"{file} has a line without '{name}': delete that line"):
+        folder.episodes("1 column")
+
+
+def test_all_episodes_of_a_folder_by_label(folder):
+    folder.append("1 column", record())
+    folder.append("5 columns", record("bowl"))
+    folder.append("5 columns", record("mug"))
+    found = episodes_in(folder.path)
+    assert {label: list(rows) for label, rows in found.items()} == {
+        "1 column": [("mug", 0, 0)],
+        "5 columns": [("bowl", 0, 0), ("mug", 0, 0)],
+    }
+
+
 # ---- whose folder it is
+
+
+def test_another_process_is_refused(folder):
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom cortical.agents.records import RunFolder\n"
+        "from cortical.configs.load import load\nRunFolder(Path(sys.argv[1]), load(), 'recognise')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(folder.path)], capture_output=True, text=True, check=False)
+    said = done.stderr.splitlines()[-1]
+    assert f"another process is at work in {folder.path} (process {os.getpid()} on " in said
+    assert said.endswith("wait until it ends, stop it, or choose another folder with --out")
+    assert experiment_of(folder.path) == EXPERIMENT  # whoever only reads may
 
 
 def test_a_run_says_how_it_was_made(folder):
@@ -143,8 +216,9 @@ def test_what_is_no_run_folder_is_told(tmp_path):
             use(tmp_path / "nowhere")
 
 
-def test_a_damaged_run_file_is_told(folder):
-    (folder.path / "run.json").write_text('{"command": "reco')
+@pytest.mark.parametrize("left", [b'{"command": "reco', b"", b"\xff\xff", b"[]", b'{"config": 3}', b"[" * 100_000])
+def test_a_damaged_run_file_is_told(folder, left):
+    (folder.path / "run.json").write_bytes(left)
     with pytest.raises(RunError, match="damaged"):
         RunFolder(folder.path, EXPERIMENT, "recognise")
 
