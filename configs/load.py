@@ -81,6 +81,8 @@ def validate(experiment: Experiment, source: str = "configuration") -> Experimen
             name = f"{table}.{key}" if table else key
             owner = type(getattr(experiment, table)) if table else Experiment
             raise ConfigError(f"{source}: {name} = {value!r}, but it must be {wanted}{_help(owner, key)}")
+    if experiment.eye.columns + experiment.touch.fingers == 0:
+        raise ConfigError(f"{source}: eye.columns and touch.fingers are both 0: nothing would be sensed")
     column, learning = experiment.column, experiment.learn
     side = math.isqrt(learning.patches)
     if side * side != learning.patches or side % 2 == 0 or learning.sensations_per_view < learning.patches:
@@ -110,13 +112,16 @@ RANGES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
     ("", "seed", *_at_least(0, 2**63 - 1)),
     ("world", "objects", lambda text: bool(text.strip()), "the name of a catalogue or a path"),
     ("world", "cube", *_above(0)),
-    ("eye", "columns", *_at_least(1)),
+    ("eye", "columns", *_at_least(0)),
     ("eye", "spread", *_above(0, 60)),
     ("eye", "pixels", *_at_least(3, 256)),
     ("eye", "field_of_view", *_above(0, 12)),
     ("eye", "distance", *_above(0)),
     ("eye", "max_path", *_above(0)),
     ("eye", "max_turn", *_above(0, 180)),
+    ("touch", "fingers", *_at_least(0)),
+    ("touch", "finger_path", *_above(0)),
+    ("touch", "finger_turn", *_above(0, 180)),
     ("column", "trust", *_above(0, 1)),
     ("column", "correlation", *_at_least(0, 1)),
     ("column", "node_spacing", *_above(0, 0.1)),

@@ -31,7 +31,7 @@ class EyeConfig:
     """The eye: a grid of patches around one gaze, and how far it may move between two sensations."""
 
     columns: int = 1
-    """How many patches (one per column) the eye carries: 1, 5 = centre and four, k*k = a square grid, else a spiral."""
+    """Patches of the eye, one per column: 1, 5 = centre and four, k*k = a square grid, else a spiral; 0: no eye."""
     spread: float = 5.0
     """Angle in degrees between neighbouring patches."""
     pixels: int = 8
@@ -48,6 +48,18 @@ class EyeConfig:
     """Longest path in metres between two sensations."""
     max_turn: float = 30.0
     """Largest turn of the gaze in degrees between two sensations."""
+
+
+@dataclass(frozen=True)
+class TouchConfig:
+    """The fingers: bodies of their own that press until they touch, each with one column."""
+
+    fingers: int = 0
+    """How many fingers there are besides the eye."""
+    finger_path: float = 0.20
+    """Longest path in metres of a finger between two sensations, before it presses."""
+    finger_turn: float = 90.0
+    """Largest turn in degrees of the direction in which a finger presses."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +134,7 @@ class Experiment:
 
     world: WorldConfig = field(default_factory=WorldConfig)
     eye: EyeConfig = field(default_factory=EyeConfig)
+    touch: TouchConfig = field(default_factory=TouchConfig)
     column: ColumnConfig = field(default_factory=ColumnConfig)
     lateral: LateralConfig = field(default_factory=LateralConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)

@@ -1,12 +1,13 @@
-"""The world to explore: one object, held in the air or resting on a table, and an eye that moves around it.
+"""The world to explore: one object, held in the air or resting on a table, and the bodies that move around it.
 
 The object's bounding-box centre is uniform in a cube around the world's origin and its rotation uniform on
 SO(3); the eye starts at a fixed distance from the origin on a random bearing, looking at a random visible
-point. An observation is what the eye's sensors read where it now is; the truth is only in info["truth"].
+point, and a finger comes down from such a place. An observation is what all sensors read where they now are;
+the truth is only in info["truth"].
 """
 
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, Literal
 
 import gymnasium as gym
@@ -14,10 +15,12 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 
-from cortical.configs.schema import Backend, Condition, EyeConfig, WorldConfig
+from cortical.configs.schema import Backend, Condition, EyeConfig, TouchConfig, WorldConfig
 
 from .bodies import RADIUS, Eye, Limits, move
-from .observation import ObsMode, observation_space, observe
+from .finger import Finger
+from .hand import Hand
+from .observation import ObsMode, Sensed, bodies, joined, observation_space, observe
 from .picture import over_the_shoulder
 from .placing import checked_options, one_of, positive
 from .record import Images
@@ -26,13 +29,15 @@ from .world import Scene, World
 
 
 class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
-    """An eye with C patches of n x n pixels before one object. No reward, no end of its own: to explore.
+    """An eye with patches of n x n pixels, and F fingers, at one object. No reward, no end of its own: to explore.
 
-    Action : (5,) float32 in -1 ... 1, see `bodies`. The eye stops before an obstacle, and 1 m out.
+    Action : (5 B,) float32 in -1 ... 1, five numbers for each of the B bodies, the eye first, see `bodies` and
+        `finger`. The eye stops before an obstacle, a finger touches it, and both stop 1 m out.
 
-    Observation : a dict of float32 arrays, all finite; world frame, metres, except where said.
+    Observation : a dict of float32 arrays, all finite; world frame, metres, except where said. C sensors: the
+        patches of the eye, then the fingers, which have no colour and no patch.
         sensor_position (C, 3), sensor_rotation (C, 3, 3) world_from_sensor, eye_position (3,),
-        eye_rotation (3, 3), valid (C,), and with obs_mode
+        eye_rotation (3, 3), finger_position (F, 3), finger_rotation (F, 3, 3), valid (C,), and with obs_mode
         "features" : location, normal (C, 3), directions (C, 2, 3), curvature (C, 2) in 1/m, rgb, hsv (C, 3),
             on_object, confidence (C,), as in `record.Record`
         "patch" : patch (C, n, n, 6), red, green, blue and x, y, z in the sensor's frame
@@ -40,7 +45,8 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
 
     Info : truth {object, position (3,), rotation (3, 3)}, path_length in metres of this step, and blocked.
 
-    objects, scene, cube : as in `WorldConfig`; columns ... max_turn : as in `EyeConfig` (degrees, metres)
+    objects, scene, cube : as in `WorldConfig`; columns ... max_turn : as in `EyeConfig` (degrees, metres);
+    fingers, finger_path, finger_turn : as in `TouchConfig`
     Raises ValueError for settings that make no sense, naming them.
     """
 
@@ -61,6 +67,9 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         distance: float = 0.2,
         max_path: float = 0.2,
         max_turn: float = 30.0,
+        fingers: int = 0,
+        finger_path: float = 0.2,
+        finger_turn: float = 90.0,
         render_mode: str | None = None,
     ) -> None:
         one_of("scene", scene, ("held", "table"))
@@ -69,38 +78,49 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         one_of("obs_mode", obs_mode, ("features", "patch", "both"))
         one_of("render_mode", render_mode, (None, *self.metadata["render_modes"]))
         positive(pixels=pixels, distance=distance, max_path=max_path, max_turn=max_turn, cube=cube)
+        positive(finger_path=finger_path, finger_turn=finger_turn)
+        if columns < 0 or fingers < 0 or columns + fingers == 0:
+            raise ValueError(f"columns={columns} and fingers={fingers}: give the eye a column, or a finger")
         self.render_mode = render_mode
         self._obs_mode: ObsMode = obs_mode
         self.objects = shared_catalogue(objects).names
         self.limits = Limits(max_path, math.radians(max_turn))
-        self.sensors = Sensors(
-            EyeConfig(columns=columns, pixels=pixels, field_of_view=field_of_view, spread=spread, noise=noise)
-        )
+        eye = EyeConfig(columns=columns, pixels=pixels, field_of_view=field_of_view, spread=spread, noise=noise)
+        self.sensors = Sensors(eye)
+        self.hand = Hand(objects, fingers, noise, Limits(finger_path, math.radians(finger_turn))) if fingers else None
         self.source, self._distance = objects, distance
         self._backend: Backend = backend
         self._scene = Scene(objects, cube, -cube / 2 if scene == "table" else None)
         self._retina = shared_retina(objects, pixels, self.sensors.field_of_view)
         self._bank = shared_bank(objects, pixels, self.sensors.field_of_view) if noise == "dropout" else None
-        self.observation_space: spaces.Dict = observation_space(columns, pixels, obs_mode)  # pyright: ignore[reportIncompatibleVariableOverride]
-        self.action_space = spaces.Box(-1.0, 1.0, (5,), np.float32)
+        self.observation_space: spaces.Dict = observation_space(columns, pixels, obs_mode, fingers)  # pyright: ignore[reportIncompatibleVariableOverride]
+        self._bodies = (columns > 0) + fingers
+        self.action_space = spaces.Box(-1.0, 1.0, (5 * self._bodies,), np.float32)
         self._world: World | None = None
         self._eye: Eye | None = None
         self._closed = False
 
     @classmethod
-    def from_config(cls, world: WorldConfig, eye: EyeConfig, **more: Any) -> "ObjectExploreEnv":
+    def from_config(
+        cls, world: WorldConfig, eye: EyeConfig, touch: TouchConfig | None = None, **more: Any
+    ) -> "ObjectExploreEnv":
         """The environment of a configuration; `more` are arguments that it doesn't hold, like obs_mode."""
-        settings = {
-            field.name: getattr(config, field.name) for config in (world, eye) for field in fields(config)
-        }
+        parts = (world, eye, touch or TouchConfig())
+        settings = {field.name: getattr(config, field.name) for config in parts for field in fields(config)}
         return cls(**settings, **more)
 
     @property
     def eye(self) -> Eye:
-        """Where the eye is and looks, exact, as its own limbs would tell. ResetNeeded before `reset`."""
+        """Where the eye is and looks, exact. ResetNeeded before `reset`, or without an eye."""
         if self._eye is None:
-            raise ResetNeeded("call env.reset() first")
+            raise ResetNeeded("call env.reset() first" if len(self.sensors) else "this body has no eye: columns=0")
         return self._eye
+
+    @property
+    def bodies(self) -> tuple[tuple[Eye | Finger, Limits], ...]:
+        """Every body, the eye first, with how far it may move; as many as an action has fives."""
+        eye = ((self.eye, self.limits),) if len(self.sensors) else ()
+        return (*eye, *((finger, self.hand.limits) for finger in self.hand.fingers)) if self.hand else eye
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -116,12 +136,26 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         given = checked_options(options or {}, self.objects, self.limits.reach)
         self._eye = None
         world.place(given, self.np_random)
-        self._eye = world.stand(given, self._distance, self._retina, self.np_random)
+        if len(self.sensors):
+            self._eye = world.stand(given, self._distance, self._retina, self.np_random)
+        if self.hand is not None:
+            self.hand.start(world, self._distance, self.np_random)
         return self._observe(), self._info(0.0, False)
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
-        """Move, turn, sense. Raises ValueError for anything but 5 finite numbers."""
-        self._eye, went, blocked = move(self.eye, action, self.limits, self.world.free_length)
+        """Move, turn, sense. Raises ValueError for anything but five finite numbers a body."""
+        wish = np.asarray(action, dtype=float)
+        if wish.shape != (5 * self._bodies,) or not np.isfinite(wish).all():
+            raise ValueError(
+                f"an action is {5 * self._bodies} finite numbers (of each body: displacement right, down, "
+                f"ahead; gaze right, down), got {wish.shape}: {action!r}"
+            )
+        world, went, blocked = self.world, 0.0, False
+        if len(self.sensors):
+            self._eye, went, blocked = move(self.eye, wish[:5], self.limits, world.free_length)
+        if self.hand is not None:
+            further, stopped = self.hand.move(wish[-5 * len(self.hand) :].reshape(-1, 5), world)
+            went, blocked = went + further, blocked or stopped
         return self._observe(), 0.0, False, False, self._info(went, blocked)
 
     @property
@@ -173,8 +207,16 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         def see(position: np.ndarray, rotation: np.ndarray) -> Images:
             return world.see(position, rotation, self._retina, self._backend)
 
-        sensed = self.sensors.sense(self.eye, see, self.np_random, self._bank, world.index)
-        return observe(*sensed, self.eye, self._obs_mode)
+        parts: list[Sensed] = []
+        if len(self.sensors):
+            parts.append(self.sensors.sense(self.eye, see, self.np_random, self._bank, world.index))
+        if self.hand is not None:
+            felt, position, rotation = self.hand.feel(world, self.np_random)
+            blank = np.zeros((len(self.hand), self.sensors.pixels, self.sensors.pixels, 6), np.float32)
+            parts.append((replace(felt, patch=blank), position, rotation))
+        sensed = parts[0] if len(parts) == 1 else joined(parts)
+        where = bodies(self._eye, self.hand.fingers if self.hand else ())
+        return observe(*sensed, self._obs_mode) | where
 
     def _info(self, went: float, blocked: bool) -> dict[str, Any]:
         return {"truth": self.truth(), "path_length": went, "blocked": blocked}

@@ -1,14 +1,18 @@
 """What an observation holds: its spaces, and how a record becomes one."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
 from gymnasium import spaces
 
 from .bodies import Eye
+from .finger import Finger
 from .record import Record
 
 ObsMode = Literal["features", "patch", "both"]
+Sensed = tuple[Record, np.ndarray, np.ndarray]
+"""What c sensors read, their positions (c, 3) and rotations (c, 3, 3)."""
 FARTHEST = 10.0
 """Metres; what lies further out (on an endless table) is clipped to it."""
 SHARPEST = 1000.0
@@ -17,14 +21,15 @@ UNIT = 1.001
 """Bound of the components of unit vectors, with room for rounding."""
 
 
-def observation_space(columns: int, pixels: int, obs_mode: ObsMode) -> spaces.Dict:
-    """The Dict of finite float32 Boxes that `observe` fills."""
-    poses = {
-        "sensor_position": (FARTHEST, (columns, 3)),
-        "sensor_rotation": (UNIT, (columns, 3, 3)),
-        "eye_position": (FARTHEST, (3,)),
-        "eye_rotation": (UNIT, (3, 3)),
-    }
+def observation_space(columns: int, pixels: int, obs_mode: ObsMode, fingers: int = 0) -> spaces.Dict:
+    """The Dict of finite float32 Boxes that `observe` fills, for an eye of so many columns (0: none) and fingers."""
+    poses = {}
+    if columns:
+        poses |= {"eye_position": (FARTHEST, (3,)), "eye_rotation": (UNIT, (3, 3))}
+    if fingers:
+        poses |= {"finger_position": (FARTHEST, (fingers, 3)), "finger_rotation": (UNIT, (fingers, 3, 3))}
+    columns += fingers
+    poses |= {"sensor_position": (FARTHEST, (columns, 3)), "sensor_rotation": (UNIT, (columns, 3, 3))}
     features = {
         "location": (FARTHEST, (columns, 3)),
         "normal": (UNIT, (columns, 3)),
@@ -44,16 +49,13 @@ def observation_space(columns: int, pixels: int, obs_mode: ObsMode) -> spaces.Di
     return spaces.Dict(dict(boxes))
 
 
-def observe(
-    record: Record, position: np.ndarray, rotation: np.ndarray, eye: Eye, obs_mode: ObsMode
-) -> dict[str, np.ndarray]:
-    """An observation of arrays of its own; position (c, 3), rotation (c, 3, 3) are those of the sensors."""
+def observe(record: Record, position: np.ndarray, rotation: np.ndarray, obs_mode: ObsMode) -> dict[str, np.ndarray]:
+    """The part of an observation that is read, of arrays of its own; position (c, 3) and rotation (c, 3, 3) are those
+    of the sensors."""
     single = np.float32
     observation = {
         "sensor_position": position.astype(single),
         "sensor_rotation": rotation.astype(single),
-        "eye_position": eye.position.astype(single),
-        "eye_rotation": eye.rotation.astype(single),
         "valid": record.valid.astype(single),
     }
     if obs_mode != "patch":
@@ -68,6 +70,25 @@ def observe(
     if obs_mode != "features":
         observation["patch"] = _clipped(record.patch, FARTHEST)
     return observation
+
+
+def joined(parts: Sequence[Sensed]) -> Sensed:
+    """The readings of several bodies as those of one."""
+    records, positions, rotations = zip(*parts, strict=True)
+    names = Record.__dataclass_fields__
+    record = Record(**{name: np.concatenate([getattr(part, name) for part in records]) for name in names})
+    return record, np.concatenate(positions), np.concatenate(rotations)
+
+
+def bodies(eye: Eye | None, fingers: Sequence[Finger]) -> dict[str, np.ndarray]:
+    """The part of an observation that says where the bodies are."""
+    parts = {}
+    if eye is not None:
+        parts |= {"eye_position": eye.position, "eye_rotation": eye.rotation}
+    if fingers:
+        parts["finger_position"] = np.stack([finger.position for finger in fingers])
+        parts["finger_rotation"] = np.stack([finger.rotation for finger in fingers])
+    return {name: value.astype(np.float32) for name, value in parts.items()}
 
 
 def _clipped(array: np.ndarray, bound: float) -> np.ndarray:

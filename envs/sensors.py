@@ -35,8 +35,8 @@ def patch_angles(columns: int, spread: float) -> np.ndarray:
     1: the gaze. 5: the gaze and `spread` degrees above, below, left and right of it. k x k: a square grid of
     that pitch, row by row from the upper left. Any other number: a spiral from the gaze outwards, as dense.
     """
-    if columns < 1:
-        raise ValueError(f"an eye needs at least one column, not {columns}")
+    if columns < 0:
+        raise ValueError(f"an eye has 0 columns (no eye) or more, not {columns}")
     side = math.isqrt(columns)
     if columns == 5:
         grid = np.array([(0, 0), (0, -1), (0, 1), (-1, 0), (1, 0)], dtype=float)
@@ -52,13 +52,13 @@ def patch_angles(columns: int, spread: float) -> np.ndarray:
 
 def patch_rotations(columns: int, spread: float) -> np.ndarray:
     """eye_from_sensor of every patch, (columns, 3, 3), for `patch_angles`."""
-    return np.stack([gaze_turn(right, down) for right, down in patch_angles(columns, spread)])
+    return np.array([gaze_turn(right, down) for right, down in patch_angles(columns, spread)]).reshape(-1, 3, 3)
 
 
 class Sensors:
     """The patches of one eye.
 
-    Raises ValueError for a patch wider than 12 degrees, or no column.
+    Raises ValueError for a patch wider than 12 degrees.
     """
 
     def __init__(self, config: EyeConfig) -> None:

@@ -13,7 +13,8 @@ from gymnasium.utils.env_checker import check_env
 
 from .record import Record
 
-POSES = ("sensor_position", "sensor_rotation", "eye_position", "eye_rotation", "valid")
+POSES = ("sensor_position", "sensor_rotation", "valid")
+BODIES = ("eye_position", "eye_rotation", "finger_position", "finger_rotation")
 FEATURES = ("location", "normal", "directions", "curvature", "rgb", "hsv", "on_object", "confidence")
 
 
@@ -37,7 +38,7 @@ def check_env_contract(env: gym.Env, steps: int = 20) -> None:
             assert np.array_equal(value, again[name]), f"{name} differs though seed and actions are the same"
     before = env.reset(seed=5)[0]
     after = env.step(np.zeros_like(actions[0]))[0]
-    for name in ("eye_position", "eye_rotation"):
+    for name in {*BODIES} & {*before}:
         assert np.array_equal(before[name], after[name]), f"an action of zeros changed {name}"
     for wrong in (np.zeros(len(actions[0]) + 1, np.float32), np.full_like(actions[0], np.nan)):
         _must_raise(ValueError, lambda wrong=wrong: env.step(wrong), f"step({wrong})")
@@ -52,7 +53,7 @@ def check_observation(observation: dict[str, np.ndarray]) -> None:
     assert not missing, f"the observation lacks {sorted(missing)}"
     for name, value in observation.items():
         assert value.dtype == np.float32 and np.isfinite(value).all(), f"{name} isn't finite float32: {value}"
-    for name in ("sensor_rotation", "eye_rotation"):
+    for name in {"sensor_rotation", "eye_rotation", "finger_rotation"} & {*observation}:
         square = observation[name] @ np.swapaxes(observation[name], -1, -2)
         assert np.abs(square - np.eye(3)).max() < 1e-5, f"{name} isn't a rotation"
     values = [observation[name] for name in FEATURES]
