@@ -194,3 +194,22 @@ def test_missing_embree_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "embreex.rtcore_scene", None)
     with pytest.raises(ImportError, match="pip install embreex"):
         Retina([BOX], 3, FIELD)
+
+
+def test_no_ray_is_lost_where_a_turn_leaves_next_to_nothing_over():
+    """Embree lost packets in which a component of the rays was just below zero."""
+    count = 100
+    around = np.linspace(0.0, 2.0 * np.pi, count)
+    gaze = np.stack([np.cos(around), np.sin(around), 0.0 * around], axis=1)
+    right = np.stack([-np.sin(around), np.cos(around), 0.0 * around], axis=1)
+    down = np.cross(gaze, right)
+    rolled = np.cos(4.0) * right + np.sin(4.0) * down, np.cos(4.0) * down - np.sin(4.0) * right
+    rotation = np.stack([*rolled, gaze], axis=2)
+    rotation[:, 2, 2] = 0.0
+    retina = Retina([SPHERE], 8, 0.9)
+    eyes = np.array([0.0, 0.0, -0.003]) - 0.06 * gaze
+    still = np.zeros(count, int), np.zeros((count, 3)), np.tile(np.eye(3), (count, 1, 1)), eyes
+    level = retina.sense_images(*still, rotation)
+    rotation[:, 2, 2] = -4e-19
+    assert level.on_object[:, 4, 4].all()
+    np.testing.assert_array_equal(retina.sense_images(*still, rotation).on_object, level.on_object)
