@@ -7,3 +7,8 @@ register(
     entry_point="cortical.envs.explore:ObjectExploreEnv",
     max_episode_steps=500,
 )
+register(
+    id="cortical/ObjectRecognition-v0",
+    entry_point="cortical.envs.recognise:ObjectRecognitionEnv",
+    max_episode_steps=500,
+)
