@@ -18,6 +18,7 @@ from cortical.columns.region import Belief, Region
 from cortical.configs.schema import DecisionConfig
 from cortical.envs.bodies import encode
 from cortical.envs.explore import ObjectExploreEnv
+from cortical.envs.finger import Finger
 
 from .arbiter import choose
 from .policies import Policy, Situation
@@ -30,7 +31,7 @@ class Step:
 
     belief : after this sensation
     sensation : what was sensed
-    eye : (position, rotation) of the eye at that moment
+    eye : (position, rotation) of the eye, or the first finger, at that moment
     thinking : CPU seconds spent by the columns and the policy
     expected : nats that the movement which led here was expected to teach
     reason : of that movement
@@ -96,14 +97,14 @@ class Agent:
 
     def turn(self, belief: Belief, observation: dict[str, np.ndarray], info: dict, plan: Plan) -> Step:
         """Sense and think once; `plan` led here. A pose that is decided on is polished."""
-        sensation, eye = self.senses(observation), self.env.eye
+        sensation, body = self.senses(observation), self.env.bodies[0][0]
         started = time.process_time()
         belief = self.region.step(belief, sensation)
         if self.decided(belief):
             belief = self.region.polish(belief)
         thought = time.process_time() - started
         way = info["path_length"]
-        return Step(belief, sensation, (eye.position, eye.rotation), thought, plan.gain, plan.reason, way, plan.goal)
+        return Step(belief, sensation, (body.position, body.rotation), thought, plan.gain, plan.reason, way, plan.goal)
 
     def decided(self, belief: Belief) -> bool:
         """The odds of the best object (or of 'none of those I know') exceed the threshold."""
@@ -113,16 +114,25 @@ class Agent:
     def act(self, belief: Belief, sensation: Sensation, random: np.random.Generator) -> Plan:
         """The next action, what it is expected to teach and why; to be asked once a sensation."""
         self._remember(sensation)
-        situation = self._situation(belief)
-        goals = self.policy.goals(situation, random)
-        position, gaze, gain, reason = choose(goals, self.env.eye)
-        action, _ = encode(self.env.eye, position, gaze, self.env.limits)
+        plans = [self._plan(situation, random) for situation in self._situations(belief)]
+        action = np.concatenate([plan.action for plan in plans])
+        return max(plans, key=lambda plan: plan.gain)._replace(action=action)
+
+    def _plan(self, situation: Situation, random: np.random.Generator) -> Plan:
+        position, gaze, gain, reason = choose(self.policy.goals(situation, random), situation.body)
+        action, _ = encode(situation.body, position, gaze, situation.limits)
         return Plan(action, (position, position + gaze), gain, reason)
 
     def _remember(self, sensation: Sensation) -> None:
         on = (sensation.on_object & sensation.valid)[0].numpy()
         self._seen.append((sensation.location[0].double().numpy()[on], sensation.gaze[0].double().numpy()[on]))
 
-    def _situation(self, belief: Belief) -> Situation:
+    def _situations(self, belief: Belief) -> list[Situation]:
+        """One for every body; the last kind of columns is that of the fingers, if there are any."""
         locations, gazes = (np.concatenate(parts) for parts in zip(*self._seen, strict=True))
-        return Situation(self.env.eye, self.env.limits, self.region, belief, locations, gazes)
+        kinds, senses_by_touch = self.region.kinds, self.senses.fingers > 0
+        eyes, touch = (kinds[:-1], kinds[-1:]) if senses_by_touch else (kinds, ())
+        return [
+            Situation(body, limits, touch if isinstance(body, Finger) else eyes, self.region, belief, locations, gazes)
+            for body, limits in self.env.bodies
+        ]

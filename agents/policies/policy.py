@@ -6,11 +6,14 @@ from typing import Protocol
 
 import numpy as np
 
-from cortical.columns.messages import Goal
+from cortical.columns.column import Column
+from cortical.columns.messages import Goal, Sensation
 from cortical.columns.region import Belief, Region
 from cortical.envs.bodies import Eye, Limits
+from cortical.envs.finger import Finger
 
 BEHIND = 0.03  # metres: a surface's object has its middle about this far behind it
+STANDOFF = 0.012  # metres above a surface from which a finger goes down on it
 DISTANCE = 0.20  # metres the eye keeps from the middle of the object
 
 
@@ -18,24 +21,32 @@ DISTANCE = 0.20  # metres the eye keeps from the middle of the object
 class Situation:
     """All that a policy may know: the body's own sense of itself, the columns' belief, what was sensed.
 
-    eye, limits : where the eye is, how far it may move and turn
-    region, belief : the columns and what they hold possible
-    locations : (n, 3) metres, points sensed on the object so far, world frame
-    gazes : (n, 3) directions in which they were seen
+    body, limits : where the eye, or the finger, is and how far it may move and turn
+    kinds : the columns that it feeds
+    region, belief : all columns and what they hold possible
+    locations : (n, 3) metres, points sensed on the object so far by any body, world frame
+    gazes : (n, 3) directions in which they were sensed
     """
 
-    eye: Eye
+    body: Eye | Finger
     limits: Limits
+    kinds: tuple[Column, ...]
     region: Region
     belief: Belief
     locations: np.ndarray
     gazes: np.ndarray
+    newest: Sensation | None = None
 
     def centre(self) -> np.ndarray:
         """Where the middle of the object seems to be, (3,) metres: behind what was sensed, drawn to the origin."""
         if len(self.locations) == 0:
             return np.zeros(3)
         return (self.locations + BEHIND * self.gazes).sum(0) / (len(self.locations) + 1)
+
+    @property
+    def touches(self) -> bool:
+        """Whether the body senses by touch: it must come close."""
+        return isinstance(self.body, Finger)
 
 
 class Policy(Protocol):
@@ -60,11 +71,19 @@ def around(position: np.ndarray, towards: np.ndarray, centre: np.ndarray, larges
     return centre + DISTANCE * (np.cos(angle) * here + np.sin(angle) * aside)
 
 
+def stances(situation: Situation, target: np.ndarray, normal: np.ndarray, largest: np.ndarray) -> np.ndarray:
+    """Places (n, 3) from which the body can sense the points `target` (n, 3) of a surface with these normals: those of
+    a finger lie right above; an eye keeps its distance and goes `largest` (n,) radians round the object at most."""
+    if situation.touches:
+        return target + STANDOFF * normal
+    return around(situation.body.position, normal, situation.centre(), largest)
+
+
 def feasible(situation: Situation, origin: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(n,) bool: the eye can be at `origin` (n, 3) and look at `target` (n, 3) after one movement, were nothing in
-    its way."""
-    eye, limits = situation.eye, situation.limits
+    """(n,) bool: the body can be at `origin` (n, 3) and turn to `target` (n, 3) in one movement, were nothing in its
+    way."""
+    body, limits = situation.body, situation.limits
     gaze = target - origin
     gaze = gaze / np.linalg.norm(gaze, axis=1, keepdims=True)
-    turn_ok = gaze @ eye.rotation[:, 2] >= math.cos(limits.max_turn)
-    return turn_ok & (np.linalg.norm(origin - eye.position, axis=1) <= limits.max_path)
+    turn_ok = gaze @ body.rotation[:, 2] >= math.cos(limits.max_turn)
+    return turn_ok & (np.linalg.norm(origin - body.position, axis=1) <= limits.max_path)
