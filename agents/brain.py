@@ -10,36 +10,36 @@ from cortical.columns.object_map import ObjectMap
 from cortical.columns.region import Region
 from cortical.configs.schema import Experiment
 
-from .sensing import feature_schema
+from .sensing import feature_schema, touch_schema
 
 
 def build_region(experiment: Experiment, maps: dict[str, ObjectMap]) -> Region:
-    """A region of `eye.columns` columns that share these maps.
+    """A region of `eye.columns` + `touch.fingers` columns that share these maps, the fingers' last.
 
     With `column.code_column` and five columns or more, the last column sees by sparse codes alone, if the maps hold
     any: columns of different senses vote together.
     """
-    eye, column = experiment.eye, experiment.column
-    schema = feature_schema(column.features, eye.noise)
-    kinds = _kinds(eye.columns, schema, experiment, maps)
-    graph = topology(experiment.lateral.topology, eye.columns, experiment.seed)
+    column = experiment.column
+    columns = experiment.eye.columns + experiment.touch.fingers
+    kinds = _kinds(experiment, maps)
+    graph = topology(experiment.lateral.topology, columns, experiment.seed)
     # neighbours see nearly the same: their evidence adds up, but less than independent evidence would
-    trust = column.trust / (1 + column.correlation * (eye.columns - 1))
+    trust = column.trust / (1 + column.correlation * (columns - 1))
     lateral = Lateral.over(graph, experiment.lateral.rounds)
     return Region(kinds, lateral, tuple(maps), column.first_cap, column.keep, trust)
 
 
-def _kinds(
-    columns: int, schema: FeatureSchema, experiment: Experiment, maps: dict[str, ObjectMap]
-) -> tuple[EvidenceColumn, ...]:
-    outlier, device = experiment.column.outlier, experiment.column.device
+def _kinds(experiment: Experiment, maps: dict[str, ObjectMap]) -> tuple[EvidenceColumn, ...]:
+    """One batch of columns for each sense; they share an atlas, and each compares what its own schema says."""
+    column, noise = experiment.column, experiment.eye.noise
     coded = next(iter(maps.values())).bits.shape[1] > 0
-    if not (experiment.column.code_column and columns >= 5 and coded):
-        return (EvidenceColumn(Atlas.pack(maps, schema).to(device), schema, columns, outlier),)
-    # an atlas with codes serves both kinds: each compares what its own schema says
-    codes = feature_schema("sdr", experiment.eye.noise)
-    atlas = Atlas.pack(maps, codes).to(device)
-    return EvidenceColumn(atlas, schema, columns - 1, outlier), EvidenceColumn(atlas, codes, 1, outlier)
+    schema, codes = feature_schema(column.features, noise), feature_schema("sdr", noise)
+    wanted = [(schema, experiment.eye.columns)]
+    if column.code_column and experiment.eye.columns >= 5 and coded:
+        wanted = [(schema, experiment.eye.columns - 1), (codes, 1)]
+    wanted.append((touch_schema(noise), experiment.touch.fingers))
+    atlas = Atlas.pack(maps, codes if len(wanted) == 3 else schema).to(column.device)
+    return tuple(EvidenceColumn(atlas, kind, count, column.outlier) for kind, count in wanted if count)
 
 
 def stored_schema(experiment: Experiment) -> FeatureSchema:

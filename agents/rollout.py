@@ -21,8 +21,8 @@ from .trace import trace_of
 
 def make_agent(experiment: Experiment, region: Region) -> Agent:
     """Body, columns and policy of an experiment, ready for episodes."""
-    senses = Senses(coded=any(kind.coded for kind in region.kinds))
-    env = ObjectExploreEnv.from_config(experiment.world, experiment.eye, obs_mode=senses.obs_mode)
+    senses = Senses(any(kind.coded for kind in region.kinds), experiment.touch.fingers)
+    env = ObjectExploreEnv.from_config(experiment.world, experiment.eye, experiment.touch, obs_mode=senses.obs_mode)
     policy = make_policy(experiment.policy.name, experiment.policy.candidates, experiment.policy.hypotheses)
     return Agent(env, region, policy, experiment.decision, senses)
 

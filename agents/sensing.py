@@ -1,6 +1,7 @@
 """From an observation of the environment to the sensation of the columns."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -28,11 +29,21 @@ def feature_schema(features: Features, noise: Condition = "noise") -> FeatureSch
     return FeatureSchema(surface=surface, colour=surface, code_bits=units, code_winners=active, **SENSOR_NOISE[noise])
 
 
-class Senses:
-    """Turns observations into sensations; the patch is encoded if any column wants codes."""
+def touch_schema(noise: Condition = "noise") -> FeatureSchema:
+    """What a finger feels: shape alone."""
+    return replace(feature_schema("surface", noise), colour=False)
 
-    def __init__(self, coded: bool) -> None:
+
+class Senses:
+    """Turns observations into sensations; the patch is encoded if any column wants codes.
+
+    fingers : so many of the last sensors are fingers. One that met nothing says nothing: it felt a few centimetres,
+        not a ray without end.
+    """
+
+    def __init__(self, coded: bool, fingers: int = 0) -> None:
         self.encoder = PatchEncoder(CODE) if coded else None
+        self.fingers = fingers
 
     @property
     def obs_mode(self) -> str:
@@ -46,6 +57,9 @@ class Senses:
         code = torch.zeros(len(curvature), 0, dtype=torch.int64)
         if self.encoder is not None:
             code = self._encode(read)
+        on_object, valid = read["on_object"] > 0.5, read["valid"] > 0.5
+        if self.fingers:
+            valid[-self.fingers :] &= on_object[-self.fingers :]
         one = {
             "origin": read["sensor_position"],
             "gaze": read["sensor_rotation"][:, :, 2],
@@ -55,8 +69,8 @@ class Senses:
             "curvature": curvature.sign() * curvature.abs().log1p(),
             "hsv": read["hsv"],
             "code": code,
-            "on_object": read["on_object"] > 0.5,
-            "valid": read["valid"] > 0.5,
+            "on_object": on_object,
+            "valid": valid,
         }
         return Sensation(**{name: value[None] for name, value in one.items()}).checked()
 

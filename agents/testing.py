@@ -19,7 +19,7 @@ def check_policy(policy: Policy, situation: Situation, seed: int = 0) -> None:
     of the body; the same generator gives the same goals, whatever the global generators of numpy and torch; the
     policy leaves what it was shown as it was.
     """
-    shown = situation.locations.copy(), situation.gazes.copy(), situation.eye.position.copy()
+    shown = situation.locations.copy(), situation.gazes.copy(), situation.body.position.copy()
     goals = policy.goals(situation, np.random.default_rng(seed))
     assert goals, "a policy must return at least one goal"
     for goal in goals:
@@ -27,7 +27,7 @@ def check_policy(policy: Policy, situation: Situation, seed: int = 0) -> None:
         origin, target = goal.origin.double().cpu().numpy(), goal.target.double().cpu().numpy()
         for i in np.flatnonzero(~feasible(situation, origin, target)):
             # single precision may put a goal at the very limit a hair beyond it
-            _, arrives = encode(situation.eye, origin[i], target[i] - origin[i], situation.limits)
+            _, arrives = encode(situation.body, origin[i], target[i] - origin[i], situation.limits)
             assert arrives, f"goal {i}, to {origin[i]} looking at {target[i]}, is out of reach of {situation.limits}"
     _stir()
     again = policy.goals(situation, np.random.default_rng(seed))
@@ -36,7 +36,7 @@ def check_policy(policy: Policy, situation: Situation, seed: int = 0) -> None:
         for name in ("origin", "target", "gain"):
             same = torch.equal(getattr(one, name), getattr(other, name))
             assert same, f"{name} differs though the generator is the same"
-    kept = situation.locations, situation.gazes, situation.eye.position
+    kept = situation.locations, situation.gazes, situation.body.position
     assert all(np.array_equal(a, b) for a, b in zip(shown, kept, strict=True)), "the policy changed what it was shown"
 
 

@@ -43,6 +43,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--suite", default="default", choices=["default", "default-hard", *SUITES])
     parser.add_argument("--condition", default="noise", choices=["clean", "noise", "rawnoise", "dropout"])
     parser.add_argument("--columns", type=int, default=1)
+    parser.add_argument("--fingers", type=int, default=0, help="fingers besides the eye; --columns 0: no eye")
     parser.add_argument("--policy", default="information_gain", choices=["information_gain", "saccade"])
     parser.add_argument("--features", default="surface", choices=["surface", "sdr", "both"])
     parser.add_argument("--backend", default="rays", choices=["rays", "camera"])
@@ -67,6 +68,7 @@ def experiment_of(args: argparse.Namespace) -> Experiment:
             base,
             world=WorldConfig(objects=source),
             eye=replace(base.eye, columns=args.columns, noise=args.condition, backend=args.backend),
+            touch=replace(base.touch, fingers=args.fingers),
             column=replace(base.column, features=args.features),
             lateral=replace(base.lateral, topology=args.topology),
             policy=replace(base.policy, name=args.policy),
@@ -137,8 +139,10 @@ def write(args: argparse.Namespace, experiment: Experiment, summary: dict, rows:
     """The result file."""
     command = f"python benchmarks/recognition.py --suite {args.suite} --condition {args.condition}"
     command += f" --columns {args.columns} --policy {args.policy} --features {args.features} --backend {args.backend}"
+    command += f" --fingers {args.fingers}" if args.fingers else ""
     command += f" --topology {args.topology}" + (" --objects $YCB" if args.objects else "")
     parts = [args.suite, args.condition, str(args.columns), args.policy, args.features, args.backend]
+    parts += [f"touch{args.fingers}"] if args.fingers else []
     parts += [args.topology] if args.topology != "all-to-all" else []
     output = args.output or RESULTS / f"recognition-{'-'.join(parts)}.json"
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()

@@ -10,6 +10,7 @@ times the largest turn.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -27,6 +28,16 @@ class Limits:
     max_path: float = 0.2
     max_turn: float = math.radians(30.0)
     reach: float = 1.0
+
+
+class Body(Protocol):
+    """Anything that moves as an eye does: position (3,) metres, rotation (3, 3) world_from_body, z ahead."""
+
+    @property
+    def position(self) -> np.ndarray: ...
+
+    @property
+    def rotation(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +96,14 @@ def decode(action: np.ndarray, limits: Limits) -> tuple[np.ndarray, tuple[float,
     return np.array((x * path, y * path, z * path)), (right * turn, down * turn)
 
 
-def encode(eye: Eye, position: np.ndarray, gaze: np.ndarray, limits: Limits) -> tuple[np.ndarray, bool]:
-    """The action (5,) float32 that takes the eye to `position` and then turns it to look along `gaze`.
+def encode(body: Body, position: np.ndarray, gaze: np.ndarray, limits: Limits) -> tuple[np.ndarray, bool]:
+    """The action (5,) float32 that takes a body to `position` and then turns it to look, or press, along `gaze`.
 
     position : (3,) metres, world frame; gaze : (3,) direction, world frame, of any length
     Returns the action and whether it gets there: False where a limit cuts the path or the turn short.
     """
-    ahead = eye.rotation.T @ (np.asarray(position, dtype=float) - eye.position) / limits.max_path
-    x, y, z = (eye.rotation.T @ np.asarray(gaze, dtype=float)).tolist()
+    ahead = body.rotation.T @ (np.asarray(position, dtype=float) - body.position) / limits.max_path
+    x, y, z = (body.rotation.T @ np.asarray(gaze, dtype=float)).tolist()
     aside = math.hypot(x, y)
     angle = math.atan2(aside, z) / limits.max_turn
     turn = (x / aside, y / aside) if aside > 0.0 else (1.0, 0.0)

@@ -8,7 +8,7 @@ import torch
 from cortical.columns.evidence.hypotheses import Hypotheses, prune
 from cortical.columns.messages import Goal
 
-from .policy import Situation, around, feasible
+from .policy import Situation, feasible, stances
 from .saccade import Saccade
 
 STEPS = np.radians([0.0, 14.0, 27.0])
@@ -37,8 +37,7 @@ class InformationGain:
             return self._glance.goals(situation, random)
         start, aim = (torch.from_numpy(x).float().to(few.obj.device) for x in (origin, target))
         gaze = torch.nn.functional.normalize(aim - start, dim=1)
-        kinds = situation.region.kinds
-        return [Goal(start, aim, kind.expected_information(few, start, gaze), REASON) for kind in kinds]
+        return [Goal(start, aim, kind.expected_information(few, start, gaze), REASON) for kind in situation.kinds]
 
     def _candidates(
         self, situation: Situation, few: Hypotheses, random: np.random.Generator
@@ -48,10 +47,12 @@ class InformationGain:
         count = 4 * self.candidates
         weights = few.log_evidence[0].softmax(0).double().cpu().numpy()
         which = random.choice(len(few), size=count, p=weights / weights.sum())
-        target, normal = situation.region.kinds[0].recall(few, which, random.random(count))
+        target, normal = situation.kinds[0].recall(few, which, random.random(count))
         step = STEPS[random.integers(len(STEPS), size=count)]
-        origin = around(situation.eye.position, normal, situation.centre(), step)
-        good = feasible(situation, origin, target) & (((origin - target) * normal).sum(1) > FACING)
+        origin = stances(situation, target, normal, step)
+        good = feasible(situation, origin, target)
+        if not situation.touches:
+            good &= ((origin - target) * normal).sum(1) > FACING
         chosen = np.flatnonzero(good)[: self.candidates]
         return origin[chosen], target[chosen]
 

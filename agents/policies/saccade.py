@@ -7,7 +7,7 @@ import torch
 
 from cortical.columns.messages import Goal
 
-from .policy import Situation, around, feasible
+from .policy import Situation, feasible, stances
 
 STEP = math.radians(28.0)
 SPREAD = 0.025  # metres
@@ -23,7 +23,10 @@ class Saccade:
         known = situation.locations if len(situation.locations) else centre[None]
         target = known[random.integers(len(known), size=TRIES)] + random.normal(0, SPREAD, (TRIES, 3))
         bearing = random.normal(size=(TRIES, 3))
-        origin = around(situation.eye.position, bearing, centre, random.uniform(0, STEP, TRIES))
+        if situation.touches:
+            bearing = target - centre
+            bearing /= np.linalg.norm(bearing, axis=1, keepdims=True)
+        origin = stances(situation, target, bearing, random.uniform(0, STEP, TRIES))
         good = np.flatnonzero(feasible(situation, origin, target))[:1]
         origin, target = (origin[good], target[good]) if len(good) else _turn_on_the_spot(situation, random)
         origin, target = torch.from_numpy(origin), torch.from_numpy(target)
@@ -31,6 +34,6 @@ class Saccade:
 
 
 def _turn_on_the_spot(situation: Situation, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    eye, limits = situation.eye, situation.limits
+    body, limits = situation.body, situation.limits
     right, down = random.uniform(-0.5, 0.5, 2) * min(limits.max_turn, 1.0)
-    return eye.position[None], (eye.position + eye.rotation @ np.array([math.tan(right), math.tan(down), 1.0]))[None]
+    return body.position[None], (body.position + body.rotation @ np.array([math.tan(right), math.tan(down), 1.0]))[None]

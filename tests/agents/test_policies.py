@@ -25,7 +25,7 @@ def situations(agent, name="torus", steps=4):
         sensation = step.sensation
         on = (sensation.on_object & sensation.valid)[0].numpy()
         points = sensation.location[0].double().numpy()[on], sensation.gaze[0].double().numpy()[on]
-        found.append(Situation(agent.env.eye, agent.env.limits, agent.region, step.belief, *points))
+        found.append(Situation(agent.env.eye, agent.env.limits, agent.region.kinds, agent.region, step.belief, *points))
         if len(found) == steps:
             break
     return found
@@ -45,7 +45,7 @@ def test_policies_have_a_goal_before_anything_is_sensed(learnt, name):
     region = build_region(learnt.experiment, learnt.maps)
     eye = Eye(np.array([0.0, 0.0, 0.2]), looking(np.array([0.0, 0.0, -1.0])))
     nothing = np.zeros((0, 3))
-    check_policy(POLICIES[name], Situation(eye, LIMITS, region, region.begin(), nothing, nothing))
+    check_policy(POLICIES[name], Situation(eye, LIMITS, region.kinds, region, region.begin(), nothing, nothing))
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,13 @@ def two_cylinders(learnt):
     belief = replace(region.begin(), ballot=ballot, steps=3)
     eye = Eye(np.array([0.20, 0.0, 0.015]), looking(np.array([-1.0, 0.0, 0.0])))
     sensed, gazes = np.array([[0.03, 0.0, 0.015]]), np.array([[-1.0, 0.0, 0.0]])
-    return Situation(eye, LIMITS, region, belief, sensed, gazes)
+    return Situation(eye, LIMITS, region.kinds, region, belief, sensed, gazes)
 
 
 def look(situation, heights):
     """Expected information of looking at the cylinder's side at these heights, from where the eye is."""
     target = torch.tensor([[0.03, 0.0, z] for z in heights])
-    origin = torch.from_numpy(situation.eye.position).float().expand(len(heights), 3).contiguous()
+    origin = torch.from_numpy(situation.body.position).float().expand(len(heights), 3).contiguous()
     gaze = torch.nn.functional.normalize(target - origin, dim=1)
     return situation.region.kinds[0].expected_information(situation.belief.ballot, origin, gaze)
 
