@@ -113,8 +113,7 @@ class Agent:
 
     def act(self, belief: Belief, sensation: Sensation, random: np.random.Generator) -> Plan:
         """The next action, what it is expected to teach and why; to be asked once a sensation."""
-        self._remember(sensation)
-        plans = [self._plan(situation, random) for situation in self._situations(belief)]
+        plans = [self._plan(situation, random) for situation in self.situations(belief, sensation)]
         action = np.concatenate([plan.action for plan in plans])
         return max(plans, key=lambda plan: plan.gain)._replace(action=action)
 
@@ -123,16 +122,16 @@ class Agent:
         action, _ = encode(situation.body, position, gaze, situation.limits)
         return Plan(action, (position, position + gaze), gain, reason)
 
-    def _remember(self, sensation: Sensation) -> None:
+    def situations(self, belief: Belief, sensation: Sensation) -> list[Situation]:
+        """What a policy is shown after a sensation, one for every body; to be asked once a sensation. The last kind
+        of columns is that of the fingers, if there are any."""
         on = (sensation.on_object & sensation.valid)[0].numpy()
         self._seen.append((sensation.location[0].double().numpy()[on], sensation.gaze[0].double().numpy()[on]))
-
-    def _situations(self, belief: Belief) -> list[Situation]:
-        """One for every body; the last kind of columns is that of the fingers, if there are any."""
         locations, gazes = (np.concatenate(parts) for parts in zip(*self._seen, strict=True))
         kinds, senses_by_touch = self.region.kinds, self.senses.fingers > 0
         eyes, touch = (kinds[:-1], kinds[-1:]) if senses_by_touch else (kinds, ())
+        known = self.region, belief, locations, gazes, sensation
         return [
-            Situation(body, limits, touch if isinstance(body, Finger) else eyes, self.region, belief, locations, gazes)
+            Situation(body, limits, touch if isinstance(body, Finger) else eyes, *known)
             for body, limits in self.env.bodies
         ]

@@ -26,6 +26,7 @@ class Situation:
     region, belief : all columns and what they hold possible
     locations : (n, 3) metres, points sensed on the object so far by any body, world frame
     gazes : (n, 3) directions in which they were sensed
+    newest : the last sensation (1, m), if there is one
     """
 
     body: Eye | Finger
