@@ -111,7 +111,7 @@ class Simulation:
 
     def clear(self) -> None:
         """Remove everything. What follows is then independent, to the bit, of what was simulated before."""
-        self._call("resetSimulation")
+        self.call("resetSimulation")
         self._forget()
 
     def add_mesh(
@@ -125,7 +125,7 @@ class Simulation:
         if name in self._bodies:
             raise ValueError(f"there is already a body {name!r}; remove it first, or move it")
         shape = self._collision_shape(mesh, dynamic)
-        number = self._call(
+        number = self.call(
             "createMultiBody",
             baseMass=MASS if dynamic else 0.0,
             baseCollisionShapeIndex=shape,
@@ -133,7 +133,7 @@ class Simulation:
             baseOrientation=_quaternion(rotation),
         )
         if dynamic:
-            self._call(
+            self.call(
                 "changeDynamics",
                 number,
                 -1,
@@ -150,10 +150,10 @@ class Simulation:
         """A fixed horizontal table, 4 m wide, with its top at `height` metres."""
         self._table = float(height)
         box = {"shapeType": self._bullet.GEOM_BOX, "halfExtents": TABLE}
-        self._call(
+        self.call(
             "createMultiBody",
-            baseCollisionShapeIndex=self._call("createCollisionShape", **box),
-            baseVisualShapeIndex=self._call("createVisualShape", rgbaColor=(*TABLE_COLOUR, 1.0), **box),
+            baseCollisionShapeIndex=self.call("createCollisionShape", **box),
+            baseVisualShapeIndex=self.call("createVisualShape", rgbaColor=(*TABLE_COLOUR, 1.0), **box),
             basePosition=(0.0, 0.0, self._table - TABLE[2]),
         )
 
@@ -164,7 +164,7 @@ class Simulation:
 
     def pose(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Position (3,) in metres and rotation (3, 3) world_from_object of a body."""
-        position, quaternion = self._call("getBasePositionAndOrientation", self._body(name).number)
+        position, quaternion = self.call("getBasePositionAndOrientation", self._body(name).number)
         matrix = self._bullet.getMatrixFromQuaternion(quaternion)
         return np.asarray(position), np.asarray(matrix).reshape(3, 3)
 
@@ -174,27 +174,27 @@ class Simulation:
         body.centre = _floats(position)
         for number in (body.number, body.visual):
             if number is not None:
-                self._call("resetBasePositionAndOrientation", number, body.centre, _quaternion(rotation))
+                self.call("resetBasePositionAndOrientation", number, body.centre, _quaternion(rotation))
 
     def remove(self, name: str) -> None:
         """Take a body out of the world."""
         body = self._body(name)
         for number in (body.number, body.visual):
             if number is not None:
-                self._call("removeBody", number)
+                self.call("removeBody", number)
         del self._bodies[name]
 
     def settle(self, seconds: float = 5.0) -> bool:
         """Let gravity act until all is at rest; False where it isn't after `seconds` of simulated time."""
-        self._call("setGravity", 0.0, 0.0, -9.81)
+        self.call("setGravity", 0.0, 0.0, -9.81)
         still = 0
         for _ in range(int(seconds * 240)):
-            self._call("stepSimulation")
+            self.call("stepSimulation")
             still = still + 1 if self._speed() < 2e-3 else 0
             if still == 12:
                 break
         for body in self._bodies.values():
-            body.centre = self._call("getBasePositionAndOrientation", body.number)[0]
+            body.centre = self.call("getBasePositionAndOrientation", body.number)[0]
         return still == 12
 
     def free_length(self, start: np.ndarray, end: np.ndarray, radius: float) -> float:
@@ -217,7 +217,7 @@ class Simulation:
     def hit(self, start: np.ndarray, end: np.ndarray) -> float | None:
         """Metres from `start` (3,) to the first point of a body or the table on the way to `end`; None: nothing."""
         length = math.dist(_floats(start), _floats(end))
-        ((number, _, share, _, _),) = self._call("rayTest", _floats(start), _floats(end))
+        ((number, _, share, _, _),) = self.call("rayTest", _floats(start), _floats(end))
         return share * length if number >= 0 else None
 
     def nearest(self, position: np.ndarray, radius: float, margin: float) -> Nearest | None:
@@ -250,7 +250,7 @@ class Simulation:
         0.13 ms per thousand triangles. What is nearer than 5 mm is clipped.
         """
         self._show()
-        _, _, rgba, depth, mask = self._call(
+        _, _, rgba, depth, mask = self.call(
             "getCameraImage",
             pixels,
             pixels,
@@ -265,8 +265,26 @@ class Simulation:
         objects = [body.visual for body in self._bodies.values()]
         return images(rgba, depth, mask, pixels, field_of_view, objects)
 
-    def _call(self, function: str, *arguments: Any, **named: Any) -> Any:
+    def call(self, function: str, *arguments: Any, **named: Any) -> Any:
+        """PyBullet's function of that name, in this world: for the few things that only one module needs."""
         return getattr(self._bullet, function)(*arguments, physicsClientId=self._client_or_raise(), **named)
+
+    def constant(self, name: str) -> int:
+        """PyBullet's number of that name."""
+        return getattr(self._bullet, name)
+
+    def number(self, name: str) -> int:
+        """PyBullet's number of a body, for `call`."""
+        return self._body(name).number
+
+    def mesh(self, name: str) -> "Mesh":
+        """The mesh of a body."""
+        return self._body(name).mesh
+
+    @property
+    def table(self) -> float | None:
+        """Height of the table in metres, None without one."""
+        return self._table
 
     def _client_or_raise(self) -> int:
         if self._client < 0:
@@ -292,13 +310,13 @@ class Simulation:
                 source = {"vertices": mesh.vertices[ConvexHull(mesh.vertices).vertices].tolist()}
             else:
                 source = self._surface(mesh)
-            self._shapes[key] = self._call("createCollisionShape", self._bullet.GEOM_MESH, **source)
+            self._shapes[key] = self.call("createCollisionShape", self._bullet.GEOM_MESH, **source)
         return self._shapes[key]
 
     def _picture(self, mesh: "Mesh") -> int:
         if mesh not in self._shapes:
             file = write_picture(mesh, self._temporary())
-            self._shapes[mesh] = self._call("createVisualShape", self._bullet.GEOM_MESH, fileName=file)
+            self._shapes[mesh] = self.call("createVisualShape", self._bullet.GEOM_MESH, fileName=file)
         return self._shapes[mesh]
 
     def _surface(self, mesh: "Mesh") -> dict[str, Any]:
@@ -314,7 +332,7 @@ class Simulation:
     def _capsule(self, radius: float, length: float) -> int:
         key = (radius, length)
         if key not in self._shapes:
-            self._shapes[key] = self._call(
+            self._shapes[key] = self.call(
                 "createCollisionShape",
                 self._bullet.GEOM_CAPSULE,
                 radius=max(radius - MARGIN, 1e-6),
@@ -325,7 +343,7 @@ class Simulation:
     def _ball_contacts(self, number: int, centre: Point, radius: float, margin: float) -> Any:
         key = ("ball", radius)
         if key not in self._shapes:
-            self._shapes[key] = self._call("createCollisionShape", self._bullet.GEOM_SPHERE, radius=radius)
+            self._shapes[key] = self.call("createCollisionShape", self._bullet.GEOM_SPHERE, radius=radius)
         return self._bullet.getClosestPoints(
             -1,
             number,
@@ -352,7 +370,7 @@ class Simulation:
         )
 
     def _speed(self) -> float:
-        speeds = [self._call("getBaseVelocity", body.number) for body in self._bodies.values()]
+        speeds = [self.call("getBaseVelocity", body.number) for body in self._bodies.values()]
         # a turn of 1 rad/s moves the surface of a hand-sized object by some 5 cm/s
         return max((math.hypot(*v) + 0.05 * math.hypot(*w) for v, w in speeds), default=0.0)
 
@@ -366,7 +384,7 @@ class Simulation:
         for name, body in self._bodies.items():
             if body.visual is None:
                 position, rotation = self.pose(name)
-                body.visual = self._call(
+                body.visual = self.call(
                     "createMultiBody",
                     baseVisualShapeIndex=self._picture(body.mesh),
                     basePosition=_floats(position),
