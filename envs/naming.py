@@ -47,7 +47,7 @@ class Naming:
 
         said : of k worlds; index : (k,) their objects; poses : (k, 3) positions and (k, 3, 3) rotations of those
         """
-        rewards, results = np.zeros(len(which)), [None] * len(which)
+        rewards, results = np.zeros(len(which)), np.full(len(which), None, dtype=object).tolist()
         for i in np.flatnonzero(said.choice):
             answered = int(said.choice[i]) - 1
             result = {"answer": self.names[answered], "right": answered == index[i], "pose_right": False}

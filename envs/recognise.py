@@ -51,7 +51,8 @@ class ObjectRecognitionEnv(gym.Env[dict[str, np.ndarray], Any]):
         self.explored = ObjectExploreEnv(objects, cube=cube, render_mode=render_mode, **world)
         self.render_mode = render_mode
         self.objects = self.explored.objects
-        self.form = Form(self.explored.action_space, len(self.objects), cube, action_mode)
+        moves = spaces.Box(-1.0, 1.0, self.explored.action_space.shape, np.float32)
+        self.form = Form(moves, len(self.objects), cube, action_mode)
         sensors = self.explored.sensors
         retina = shared_retina(objects, sensors.pixels, sensors.field_of_view)
         self.naming = Naming(objects, self.objects, reward_mode, retina, 1)

@@ -49,7 +49,7 @@ class Shape:
 
     def cells(self, points: np.ndarray, faces: np.ndarray) -> np.ndarray:
         """Which of the `CELLS` parts points (m, 3), metres, object frame, on faces (m,) lie in: (m,) int."""
-        return self._cells.query(np.concatenate([points, FACING * self.normals[faces]], axis=1))[1]
+        return np.asarray(self._cells.query(np.concatenate([points, FACING * self.normals[faces]], axis=1))[1])
 
 
 @lru_cache(maxsize=256)
