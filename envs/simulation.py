@@ -197,8 +197,11 @@ class Simulation:
             body.centre = self.call("getBasePositionAndOrientation", body.number)[0]
         return still == 12
 
-    def free_length(self, start: np.ndarray, end: np.ndarray, radius: float) -> float:
-        """Metres that a ball of `radius` metres can go from `start` (3,) towards `end` (3,), world frame."""
+    def free_length(self, start: np.ndarray, end: np.ndarray, radius: float, name: str | None = None) -> float:
+        """Metres that a ball of `radius` metres can go from `start` (3,) towards `end` (3,), world frame.
+
+        name : the one body, besides the table, that is in its way; None: all are
+        """
         self._client_or_raise()
         sx, sy, sz = _floats(start)
         dx, dy, dz = (float(e) - s for e, s in zip(end, (sx, sy, sz), strict=True))
@@ -209,7 +212,7 @@ class Simulation:
         free = length
         if self._table is not None and way[2] < 0.0:
             free = min(free, max(0.0, (sz - self._table - radius) / -way[2]))
-        for body in self._bodies.values():
+        for body in self._bodies.values() if name is None else (self._body(name),):
             touches = partial(self._touches, body.number, origin, way, float(radius))
             free = free_length(origin, way, free, body.centre, body.reach + radius, touches)
         return free

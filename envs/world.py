@@ -36,15 +36,25 @@ class Scene:
 
 
 class World:
-    """One object in a PyBullet world. Several may share a simulation, each with a body name of its own.
+    """One object in a PyBullet world.
+
+    simulation : one that several worlds share, each with a `body` name of its own; they lie in each other, and each
+        is free of the others. It holds the table already, if the scene has one. None: a simulation of its own
+    falls : a second one, shared too, in which objects fall on the table, since what falls must be alone
 
     Raises RuntimeError where no place is found from which the object can be seen.
     """
 
-    def __init__(self, scene: Scene, simulation: Simulation | None = None, body: str = "object") -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        simulation: Simulation | None = None,
+        body: str = "object",
+        falls: Simulation | None = None,
+    ) -> None:
         self.scene, self.body = scene, body
         self.simulation = Simulation() if simulation is None else simulation
-        self._alone = simulation is None
+        self._alone, self._falls = simulation is None, falls or self.simulation
         self.name, self.index = "", -1
         self.position, self.rotation = np.zeros(3), np.eye(3)
 
@@ -62,8 +72,8 @@ class World:
         position, rotation = given.get("position", drawn[0]), given.get("rotation", drawn[1])
         mesh = catalogue.mesh(self.name)
         if self.scene.table is not None:
-            position, rotation = drop(self.simulation, mesh, position, rotation, self.scene.table)
-        elif self.body in self.simulation.names:
+            position, rotation = drop(self._falls, mesh, position, rotation, self.scene.table)
+        if self.body in self.simulation.names:
             self.simulation.remove(self.body)
         self.simulation.add_mesh(self.body, mesh, position, rotation)
         self.follow()
@@ -78,7 +88,7 @@ class World:
 
     def free_length(self, start: np.ndarray, end: np.ndarray, radius: float) -> float:
         """Metres that a ball of `radius` metres can go from `start` (3,) towards `end` (3,)."""
-        return self.simulation.free_length(start, end, radius)
+        return self.simulation.free_length(start, end, radius, None if self._alone else self.body)
 
     def stand(self, given: dict[str, Any], distance: float, retina: Retina, random: np.random.Generator) -> Eye:
         """A free place outside the object with a gaze at a random visible point of it; `distance` metres from the
