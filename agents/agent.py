@@ -125,6 +125,8 @@ class Agent:
     def situations(self, belief: Belief, sensation: Sensation) -> list[Situation]:
         """What a policy is shown after a sensation, one for every body; to be asked once a sensation. The last kind
         of columns is that of the fingers, if there are any."""
+        if belief.steps == 1:
+            self._seen = []  # the first sensation, or the object has moved
         on = (sensation.on_object & sensation.valid)[0].numpy()
         self._seen.append((sensation.location[0].double().numpy()[on], sensation.gaze[0].double().numpy()[on]))
         locations, gazes = (np.concatenate(parts) for parts in zip(*self._seen, strict=True))

@@ -26,7 +26,7 @@ def build_region(experiment: Experiment, maps: dict[str, ObjectMap]) -> Region:
     # neighbours see nearly the same: their evidence adds up, but less than independent evidence would
     trust = column.trust / (1 + column.correlation * (columns - 1))
     lateral = Lateral.over(graph, experiment.lateral.rounds)
-    return Region(kinds, lateral, tuple(maps), column.first_cap, column.keep, trust)
+    return Region(kinds, lateral, tuple(maps), column.first_cap, column.keep, trust, column.watchful)
 
 
 def _kinds(experiment: Experiment, maps: dict[str, ObjectMap]) -> tuple[EvidenceColumn, ...]:

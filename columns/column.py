@@ -45,6 +45,10 @@ class Column(Protocol):
         """A memory of the last sensation alone."""
         ...
 
+    def forget(self, memory: Any, groups: torch.Tensor) -> Any:
+        """The memory with all but the last sensation lost in those groups, (g,) bool."""
+        ...
+
     def met(self, memory: Any) -> torch.Tensor:
         """(g, m) how many of the remembered readings met something."""
         ...

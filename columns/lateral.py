@@ -133,12 +133,17 @@ def _rounds_to_agree(graph: nx.Graph, weights: Tensor) -> int:
 
 
 def log_posterior(
-    evidence: Tensor, obj: Tensor, objects: int, trust: float = 1.0, floor: Tensor | None = None
+    evidence: Tensor,
+    obj: Tensor,
+    objects: int,
+    trust: float = 1.0,
+    floor: Tensor | None = None,
+    prior: Tensor | None = None,
 ) -> Tensor:
     """Posterior over objects and 'none', nats: from hypotheses' evidence (..., b) and objects (..., b) to
-    (..., objects + 1). Every object and 'none' are equally probable at first; of an object's evidence, summed over
-    its poses, the share `trust` counts. No object has less than `floor` (...), the evidence if all readings were
-    outliers: 0 where nothing was met."""
+    (..., objects + 1). At first every object and 'none' are as probable as the log `prior` (..., objects + 1) has it,
+    or equally; of an object's evidence, summed over its poses, the share `trust` counts. No object has less than
+    `floor` (...), the evidence if all readings were outliers: 0 where nothing was met."""
     if evidence.shape[-1] == 0:
         evidence, obj = evidence.new_full((*evidence.shape[:-1], 1), -torch.inf), obj.new_zeros((*obj.shape[:-1], 1))
     peak = evidence.amax(-1, keepdim=True).clamp(min=-1e9)
@@ -148,7 +153,8 @@ def log_posterior(
     if floor is not None:
         of_object = torch.maximum(of_object, floor[..., None].to(of_object))
     of_object = trust * of_object
-    return torch.cat([of_object, torch.zeros_like(of_object[..., :1])], -1).log_softmax(-1).clamp(min=-700.0)
+    known = torch.cat([of_object, torch.zeros_like(of_object[..., :1])], -1)
+    return (known if prior is None else known + prior).log_softmax(-1).clamp(min=-700.0)
 
 
 def log_odds(posterior: Tensor) -> tuple[Tensor, Tensor]:
@@ -168,14 +174,17 @@ def consensus(
     objects: int,
     trust: float = 1.0,
     floors: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None),
+    prior: Tensor | None = None,
 ) -> Consensus:
     """What a group believes: from the ballot's summed evidence (g, b), each column's view of it after the exchange and
     its own evidence (g, m, b), the hypotheses' objects (g, b) and poses (g, b, ...). `floors` of the three: see
-    log_posterior."""
-    posterior = log_posterior(total, obj, objects, trust, floors[0])
+    log_posterior. `prior` (g, objects + 1): what was believed of the object before, log."""
+    posterior = log_posterior(total, obj, objects, trust, floors[0], prior)
     best, odds = log_odds(posterior)
     each = obj[:, None].expand(views.shape)
-    after, before = (log_posterior(x, each, objects, trust, f) for x, f in ((views, floors[1]), (alone, floors[2])))
+    own = None if prior is None else prior[:, None]
+    pairs = ((views, floors[1]), (alone, floors[2]))
+    after, before = (log_posterior(x, each, objects, trust, floor, own) for x, floor in pairs)
     favoured = torch.where((obj == best[:, None]) | (best[:, None] == objects), total, -torch.inf)
     row = favoured.argmax(1)
     at = torch.arange(len(row), device=row.device)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from . import surprise
 from .column import Column
 from .evidence import refine
 from .evidence.hypotheses import Hypotheses, join, move, nothing, prune, strongest, without_repeats
@@ -31,6 +32,8 @@ class Belief:
     consensus : after the last exchange; None before the first sensation
     steps : sensations received
     fit : (g,) nats of evidence a sensation under the best pose
+    surprises : (g,) int64, sensations in a row that spoke against the best pose
+    prior : (g, objects + 1), log, what was believed of the object before it was moved; None: it never was
     """
 
     memories: tuple[Any, ...]
@@ -38,6 +41,8 @@ class Belief:
     consensus: Consensus | None = None
     steps: int = 0
     fit: torch.Tensor | None = None
+    surprises: torch.Tensor | None = None
+    prior: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class Region:
     first_cap, keep : hypotheses kept after the first sensation and in the long run
     trust : share of the evidence that counts when beliefs are formed; below 1 since the errors of maps, and readings
         that lie close together, are not independent
+    watchful : notice by prediction error that the object itself was moved, and find its new pose
     """
 
     kinds: tuple[Column, ...]
@@ -58,6 +64,7 @@ class Region:
     first_cap: int = 4_000
     keep: int = 128
     trust: float = 1.0
+    watchful: bool = False
 
     def begin(self, groups: int = 1) -> Belief:
         """The belief before anything was sensed."""
@@ -71,7 +78,10 @@ class Region:
             for kind, memory, part in zip(self.kinds, belief.memories, parts, strict=True)
         )
         ballot = move(belief.ballot, movement.object_motion if movement else None)
-        belief = replace(belief, memories=memories, steps=belief.steps + 1)
+        belief = replace(belief, memories=memories, ballot=ballot, steps=belief.steps + 1)
+        if self.watchful:
+            belief = surprise.watched(self, belief)
+            ballot = belief.ballot
         ballot = self._weigh_newest(belief, ballot)
         if self._needs_seeds(belief):
             ballot = self._widen(belief, ballot)
@@ -86,7 +96,8 @@ class Region:
             )
         return [sensation[:, end - k.columns : end] for end, k in zip(ends, self.kinds, strict=True)]
 
-    def _vote(self, belief: Belief, ballot: Hypotheses, newest: bool = False, curved: bool = True) -> Vote:
+    def vote(self, belief: Belief, ballot: Hypotheses, newest: bool = False, curved: bool = True) -> Vote:
+        """What all columns say of the poses on a ballot, by all they remember or by their newest sensation alone."""
         votes = [
             kind.vote(kind.newest(memory) if newest else memory, ballot, curved)
             for kind, memory in zip(self.kinds, belief.memories, strict=True)
@@ -102,7 +113,7 @@ class Region:
     def _weigh_newest(self, belief: Belief, ballot: Hypotheses) -> Hypotheses:
         if len(ballot) == 0:
             return ballot
-        gained = self._vote(belief, ballot, newest=True, curved=False).log_evidence.sum(1)
+        gained = self.vote(belief, ballot, newest=True, curved=False).log_evidence.sum(1)
         return replace(ballot, log_evidence=ballot.log_evidence + gained)
 
     def _needs_seeds(self, belief: Belief) -> bool:
@@ -117,7 +128,7 @@ class Region:
         for kind, memory in zip(self.kinds, belief.memories, strict=True):
             seeds = kind.nominate(memory, limit, favour)
             if len(seeds):
-                total = self._vote(belief, seeds, curved=False).log_evidence.sum(1)
+                total = self.vote(belief, seeds, curved=False).log_evidence.sum(1)
                 alive = seeds.log_evidence > -math.inf
                 total = total + refine.log_prior_mass(seeds)
                 ballot = join(ballot, replace(seeds, log_evidence=torch.where(alive, total, -math.inf)))
@@ -140,9 +151,9 @@ class Region:
             return replace(belief, ballot=ballot, consensus=self._agree(belief, ballot, own, own))
         ballot = replace(prune(ballot, self._cap(belief.steps), objects=objects), pivot=self._pivot(belief))
         for _ in range(2 if belief.steps <= SEEDING else 1):
-            votes = self.lateral.pool(self._vote(belief, ballot))
+            votes = self.lateral.pool(self.vote(belief, ballot))
             ballot = refine.step(ballot, votes.slope, votes.information)
-        votes = self._vote(belief, ballot)
+        votes = self.vote(belief, ballot)
         total = self.lateral.pool(votes)
         ballot = refine.with_evidence(ballot, total.log_evidence, total.information)
         order = strongest(without_repeats(ballot), self._cap(belief.steps + 1), objects=objects)
@@ -160,9 +171,9 @@ class Region:
             return belief
         few = prune(belief.ballot, POLISHED)
         for _ in range(POLISHING):
-            votes = self.lateral.pool(self._vote(belief, few))
+            votes = self.lateral.pool(self.vote(belief, few))
             few = refine.step(few, votes.slope, votes.information)
-        votes = self.lateral.pool(self._vote(belief, few))
+        votes = self.lateral.pool(self.vote(belief, few))
         few = refine.with_evidence(few, votes.log_evidence, votes.information)
         named = few.obj == belief.consensus.object_index[:, None]
         row = torch.where(named, few.log_evidence, -math.inf).argmax(1)
@@ -195,8 +206,9 @@ class Region:
         alive = ballot.log_evidence[:, None] > -math.inf
         views, alone = (torch.where(alive, x, -math.inf) for x in (views, alone))
         pose = Pose(ballot.location, ballot.rotation)
-        floors = self._floors(belief)
-        return consensus(ballot.log_evidence, views, alone, ballot.obj, pose, len(self.objects), self.trust, floors)
+        floors, count = self._floors(belief), len(self.objects)
+        evidence = ballot.log_evidence, views, alone
+        return consensus(*evidence, ballot.obj, pose, count, self.trust, floors, belief.prior)
 
     def _floors(self, belief: Belief) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Evidence of an object if all readings were outliers: of the region, the columns after and before the

@@ -47,6 +47,7 @@ def check_column(column: Column, sensations: Sequence[Sensation], objects: int) 
     ballot = _check_nominate(column, memory, objects)
     _check_vote(column, memory, ballot)
     _check_stateless(column, sensations, memory, ballot)
+    _check_forgetting(column, sensations, memory, ballot)
     _check_silence(column, sensations, memory, ballot)
     _check_groups(column, sensations, ballot)
     _check_own_votes(column, sensations, ballot)
@@ -121,6 +122,15 @@ def _check_stateless(column: Column, sensations: Sequence[Sensation], memory: An
     column.vote(other, ballot)
     _must_equal(before, column.vote(memory, ballot), "vote of the same memory after other sensations")
     _must_equal(before, column.vote(_sensed(column, sensations), ballot), "vote after the same sensations")
+
+
+def _check_forgetting(column: Column, sensations: Sequence[Sensation], memory: Any, ballot: Hypotheses) -> None:
+    everywhere, nowhere = (torch.full((1,), flag, device=column.device) for flag in (True, False))
+    last = column.vote(column.newest(memory), ballot).log_evidence
+    left = column.vote(column.forget(memory, everywhere), ballot).log_evidence
+    assert _near(left, last), "forget() must leave the last sensation, and nothing else, in the groups that it names"
+    before, after = column.vote(memory, ballot), column.vote(column.forget(memory, nowhere), ballot)
+    _must_equal(before, after, "forget in no group")
 
 
 def _check_silence(column: Column, sensations: Sequence[Sensation], memory: Any, ballot: Hypotheses) -> None:

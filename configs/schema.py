@@ -82,6 +82,8 @@ class ColumnConfig:
     """Correlation of the errors of columns that sense at the same time; m columns count as m / (1 + c (m - 1))."""
     code_column: bool = False
     """Of five columns or more, let the last see by sparse codes alone."""
+    watchful: bool = False
+    """Notice by prediction error that the object itself was moved, and find its new pose."""
     device: str = "cpu"
     """Where the columns run: cpu, cuda, cuda:1, ..."""
 

@@ -23,6 +23,7 @@ from .hand import Hand
 from .observation import ObsMode, Sensed, bodies, joined, observation_space, observe
 from .picture import over_the_shoulder
 from .placing import checked_options, one_of, positive
+from .pushing import push
 from .record import Images
 from .sensors import Sensors, shared_bank, shared_catalogue, shared_retina
 from .world import Scene, World
@@ -180,6 +181,17 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         wanted = math.dist(position, self.eye.position)
         near = wanted <= self.limits.max_path and float(np.linalg.norm(position)) <= self.limits.reach
         return near and self.free_length(position) >= wanted - 1e-9
+
+    def push(self, start: np.ndarray, end: np.ndarray) -> bool:
+        """Push the object with a fingertip that goes from `start` to `end`, (3,) metres each, on the table; whether it
+        was touched. Nothing is said of where it went: the next observation is of the object there.
+
+        ValueError where there is no table, see `pushing.push`.
+        """
+        world = self.world
+        touched = push(world.simulation, world.body, start, end).touched
+        world.follow()
+        return touched
 
     def truth(self) -> dict[str, Any]:
         """What is there: object, position (3,) metres, rotation (3, 3). For scoring, not for policies."""

@@ -68,6 +68,10 @@ class EvidenceColumn:
         """A memory of the last sensation alone."""
         return memory.last()
 
+    def forget(self, memory: Memory, groups: torch.Tensor) -> Memory:
+        """The memory with all but the last sensation lost in those groups, (g,) bool."""
+        return memory.forgotten(groups)
+
     def met(self, memory: Memory) -> torch.Tensor:
         """(g, m) how many of the remembered readings met something."""
         return (memory.kind == HIT).sum(2)

@@ -60,6 +60,12 @@ class Memory:
         parts = {name: getattr(self, name)[:, :, -1:].contiguous() for name in ("numbers", "kind", "bitmap")}
         return replace(self, **parts)
 
+    def forgotten(self, groups: Tensor) -> "Memory":
+        """With all but the newest sensation lost in those groups, (g,) bool."""
+        kind = self.kind.clone()
+        kind[groups, :, :-1] = LOST
+        return replace(self, kind=kind)
+
     def columns(self, keep: Tensor) -> "Memory":
         """Only some columns (1-D index or mask)."""
         return replace(self, numbers=self.numbers[:, keep], kind=self.kind[:, keep], bitmap=self.bitmap[:, keep])
