@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -308,11 +308,7 @@ class Simulation:
     def _collision_shape(self, mesh: "Mesh", dynamic: bool) -> int:
         key = (mesh, dynamic)
         if key not in self._shapes:
-            if dynamic:
-                # of the many vertices only those of the hull matter, and every one costs time at every step
-                source = {"vertices": mesh.vertices[ConvexHull(mesh.vertices).vertices].tolist()}
-            else:
-                source = self._surface(mesh)
+            source = _hull(mesh) if dynamic else self._surface(mesh)
             self._shapes[key] = self.call("createCollisionShape", self._bullet.GEOM_MESH, **source)
         return self._shapes[key]
 
@@ -325,11 +321,7 @@ class Simulation:
     def _surface(self, mesh: "Mesh") -> dict[str, Any]:
         flags = self._bullet.GEOM_FORCE_CONCAVE_TRIMESH
         if len(mesh.vertices) < VERTEX_LIMIT and mesh.faces.size < INDEX_LIMIT:
-            return {
-                "vertices": mesh.vertices.tolist(),
-                "indices": mesh.faces.ravel().tolist(),
-                "flags": flags,
-            }
+            return {**_triangles(mesh), "flags": flags}
         return {"fileName": write_shape(mesh, self._temporary()), "flags": flags}
 
     def _capsule(self, radius: float, length: float) -> int:
@@ -407,3 +399,15 @@ def _quaternion(rotation: np.ndarray) -> tuple[float, ...]:
 def _box_inertia(vertices: np.ndarray, mass: float) -> list[float]:
     squares = np.ptp(vertices, axis=0) ** 2
     return (mass / 12.0 * (squares.sum() - squares)).tolist()
+
+
+# PyBullet never lets go of the lists it is given: each is made once a mesh, or every new shape would cost its memory
+@cache
+def _triangles(mesh: "Mesh") -> dict[str, Any]:
+    return {"vertices": mesh.vertices.tolist(), "indices": mesh.faces.ravel().tolist()}
+
+
+@cache
+def _hull(mesh: "Mesh") -> dict[str, Any]:
+    """Of the many vertices only those of the hull matter to physics, and every one costs time at every step."""
+    return {"vertices": mesh.vertices[ConvexHull(mesh.vertices).vertices].tolist()}
