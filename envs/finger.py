@@ -57,14 +57,17 @@ class Reach:
 def move_finger(
     finger: Finger, action: np.ndarray, limits: Limits, simulation: Simulation, body_name: str = "object"
 ) -> Reach:
-    """Draw back, displace, turn, press. Raises ValueError for anything but 5 finite numbers."""
+    """Draw back, displace, turn, press; only body `body_name` and the table are in the way.
+
+    Raises ValueError for anything but 5 finite numbers.
+    """
     displacement, (right, down) = decode(action, limits)
     way = finger.rotation @ displacement
     wanted = float(np.linalg.norm(way))
     start = finger.position
     if finger.touching and wanted > 0.0:
-        start = _guarded(simulation, start, -LIFT * finger.rotation[:, 2], limits)
-    end = _guarded(simulation, start, way, limits)
+        start = _guarded(simulation, body_name, start, -LIFT * finger.rotation[:, 2], limits)
+    end = _guarded(simulation, body_name, start, way, limits)
     rotation = turned(finger.rotation, right, down)
     blocked = wanted - math.dist(start, end) > 1e-9
     contact = _stopped_by(simulation, body_name, end, way) if blocked else None
@@ -72,7 +75,7 @@ def move_finger(
     if contact is None:
         contact = _search(simulation, body_name, end, rotation, finger, way, float(np.linalg.norm(lifted)))
     if contact is None:
-        rest = _guarded(simulation, end, -lifted, limits)
+        rest = _guarded(simulation, body_name, end, -lifted, limits)
         reached = Finger(rest, rotation)
     else:
         rest = contact.centre
@@ -81,13 +84,13 @@ def move_finger(
     return Reach(reached, contact, travelled, blocked)
 
 
-def _guarded(simulation: Simulation, start: np.ndarray, way: np.ndarray, limits: Limits) -> np.ndarray:
+def _guarded(simulation: Simulation, body_name: str, start: np.ndarray, way: np.ndarray, limits: Limits) -> np.ndarray:
     """Where a fingertip gets from `start` (3,) by the displacement `way` (3,) before it touches anything."""
     wanted = float(np.linalg.norm(way))
     if wanted <= 1e-9:
         return start
     went = min(wanted, within_reach(start, way / wanted, limits.reach, wanted))
-    went = min(went, simulation.free_length(start, start + way, RADIUS))
+    went = min(went, simulation.free_length(start, start + way, RADIUS, body_name))
     return start + way * (went / wanted)
 
 

@@ -38,6 +38,8 @@ class Push:
 def push(simulation: Simulation, body_name: str, start: np.ndarray, end: np.ndarray, radius: float = RADIUS) -> Push:
     """Push a body of a table scene with a ball that goes from `start` to `end`, both (3,) metres, world frame.
 
+    Nothing but the table is in the way of either.
+
     A fingertip that rests in a hollow of the object is within its hull: its whole path is then moved back by as
     much as brings it out, so that it still pushes as far.
 
@@ -53,9 +55,6 @@ def push(simulation: Simulation, body_name: str, start: np.ndarray, end: np.ndar
     mesh = simulation.mesh(body_name)
     with Simulation() as workshop:
         workshop.add_table(table)
-        for name in simulation.names:
-            if name != body_name:
-                workshop.add_mesh(name, simulation.mesh(name), *simulation.pose(name))
         # a hull keeps a margin to the table; without it, it would jump
         workshop.add_mesh(body_name, mesh, position + np.array([0.0, 0.0, MARGIN]), rotation, dynamic=True)
         if not _drive(workshop, body_name, start, end, radius):

@@ -197,10 +197,13 @@ class Simulation:
             body.centre = self.call("getBasePositionAndOrientation", body.number)[0]
         return still == 12
 
-    def free_length(self, start: np.ndarray, end: np.ndarray, radius: float, name: str | None = None) -> float:
+    def free_length(
+        self, start: np.ndarray, end: np.ndarray, radius: float, name: str | None = None, clear: float = 0.0
+    ) -> float:
         """Metres that a ball of `radius` metres can go from `start` (3,) towards `end` (3,), world frame.
 
         name : the one body, besides the table, that is in its way; None: all are
+        clear : metres known to be free of bodies, which aren't tried again
         """
         self._client_or_raise()
         sx, sy, sz = _floats(start)
@@ -213,33 +216,34 @@ class Simulation:
         if self._table is not None and way[2] < 0.0:
             free = min(free, max(0.0, (sz - self._table - radius) / -way[2]))
         for body in self._bodies.values() if name is None else (self._body(name),):
-            touches = partial(self._touches, body.number, origin, way, float(radius))
+            touches = partial(self._touches, body.number, origin, way, float(radius), clear)
             free = free_length(origin, way, free, body.centre, body.reach + radius, touches)
         return free
 
-    def hit(self, start: np.ndarray, end: np.ndarray) -> float | None:
-        """Metres from `start` (3,) to the first point of a body or the table on the way to `end`; None: nothing."""
+    def hit(self, start: np.ndarray, end: np.ndarray, name: str) -> float | None:
+        """Metres from `start` (3,) to the first point of body `name` on the way to `end`; None: nothing, or another."""
         length = math.dist(_floats(start), _floats(end))
         ((number, _, share, _, _),) = self.call("rayTest", _floats(start), _floats(end))
-        return share * length if number >= 0 else None
+        return share * length if number == self._body(name).number else None
 
-    def nearest(self, position: np.ndarray, radius: float, margin: float) -> Nearest | None:
-        """What lies nearest to a ball of `radius` metres around `position` (3,), if within `margin` metres.
+    def nearest(self, position: np.ndarray, radius: float, margin: float, name: str) -> Nearest | None:
+        """The point of body `name` or the table nearest to a ball of `radius` metres around `position` (3,).
 
-        Exact: a ball is held against the true triangles. The margin costs: a ball meets all triangles in it.
+        None where neither is within `margin` metres of its skin. Exact: a ball is held against the true triangles.
+        The margin costs: a ball meets all triangles in it.
         """
+        body, centre = self._body(name), _floats(position)
         found: Nearest | None = None
-        centre = _floats(position)
         if self._table is not None and centre[2] - self._table - radius < margin:
             on_table = np.array([centre[0], centre[1], self._table])
             found = Nearest(None, centre[2] - self._table - radius, on_table, np.array([0.0, 0.0, 1.0]))
-        for name, body in self._bodies.items():
-            if math.dist(centre, body.centre) > body.reach + radius + margin:
-                continue
-            for point in self._ball_contacts(body.number, centre, radius, margin):
-                if found is None or point[8] < found.distance:
-                    found = Nearest(name, point[8], np.array(point[6]), np.array(point[7]))
-        return found
+        if math.dist(centre, body.centre) > body.reach + radius + margin:
+            return found
+        points = self._ball_contacts(body.number, centre, radius, margin)
+        point = min(points, key=lambda point: point[8], default=None)
+        if point is None or (found is not None and found.distance <= point[8]):
+            return found
+        return Nearest(name, point[8], np.array(point[6]), np.array(point[7]))
 
     def path_is_free(self, start: np.ndarray, end: np.ndarray, radius: float) -> bool:
         """Whether a ball of `radius` metres can go all the way from `start` to `end`."""
@@ -349,7 +353,11 @@ class Simulation:
             physicsClientId=self._client_or_raise(),
         )
 
-    def _touches(self, number: int, origin: Point, way: Point, radius: float, t: float, piece: float) -> bool:
+    def _touches(
+        self, number: int, origin: Point, way: Point, radius: float, clear: float, t: float, piece: float
+    ) -> bool:
+        if t + piece <= clear:
+            return False
         along = t + piece / 2
         turn = (-way[1], way[0], 0.0, 1.0 + way[2]) if way[2] > -0.999999 else (1.0, 0.0, 0.0, 0.0)
         return bool(

@@ -42,7 +42,7 @@ class Contact:
 
     centre : (3,) metres, world frame, the middle of the ball; location : (3,) where it touches
     normal : (3,) unit, from there towards the middle of the ball
-    on_object : False where it is the table, or another body, that it touches
+    on_object : False where it is the table that it touches
     """
 
     centre: np.ndarray
@@ -59,18 +59,18 @@ def press(
     length: float,
     radius: float = RADIUS,
 ) -> Contact | None:
-    """Move a ball along its z until it touches something, or `length` metres are gone: None.
+    """Move a ball along its z until it touches the object or the table, or `length` metres are gone: None.
 
     position : (3,) metres, middle of the ball; rotation : (3, 3) world_from_finger; body_name : the object
     """
     start, way = np.asarray(position, dtype=float), np.asarray(rotation, dtype=float)[:, 2]
     # a ray along the axis says how far the ball can come at most, which spares it the search beyond
-    most = simulation.hit(start, start + (length + radius) * way)
+    most = simulation.hit(start, start + (length + radius) * way, body_name)
     end = length if most is None else min(length, max(0.0, most - radius))
-    went = simulation.free_length(start, start + end * way, radius)
+    went = simulation.free_length(start, start + end * way, radius, body_name)
     near = None
     for _ in range(16):
-        near = simulation.nearest(start + went * way, radius, NEAR)
+        near = simulation.nearest(start + went * way, radius, NEAR, body_name)
         step = NEAR if near is None else near.distance - GAP
         if near is not None:
             if abs(step) < 0.1 * GAP:

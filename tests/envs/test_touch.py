@@ -81,7 +81,7 @@ def test_a_fingertip_touches_the_very_surface(simulation, solids):
     assert np.abs(error).max() < 1e-4
     angle = np.degrees(np.arccos(np.clip((normal * true_normal).sum(1), -1.0, 1.0)))
     assert np.median(angle) < 1.5 and angle.max() < 3.0, "facets of the torus are up to 3 degrees wide"
-    gaps = [simulation.nearest(c.centre, RADIUS, 0.001).distance for c in contacts]
+    gaps = [simulation.nearest(c.centre, RADIUS, 0.001, "object").distance for c in contacts]
     assert min(gaps) > 0.0 and max(gaps) < 4 * GAP
     assert all(c.on_object for c in contacts)
 
@@ -217,7 +217,7 @@ def test_going_on_sideways_follows_the_surface(simulation, solids, name):
         assert len(places) > 15, "it gets about"
         assert np.mean([r.path_length for r in reaches]) < 0.005 + 2.5 * LIFT
         for reach in reaches:
-            near = simulation.nearest(reach.finger.position, RADIUS, 0.001)
+            near = simulation.nearest(reach.finger.position, RADIUS, 0.001, "object")
             assert reach.contact is None or 0.0 < near.distance < 4 * GAP
             if reach.contact is not None:
                 np.testing.assert_allclose(reach.finger.rotation[:, 2], -reach.contact.normal, atol=1e-9)
@@ -278,3 +278,11 @@ def test_a_finger_leaves_the_object_where_it_is(simulation, solids):
     followed(simulation, 1.0, 20)
     for was, now in zip(before, simulation.pose("object"), strict=True):
         assert np.array_equal(was, now)
+
+
+def test_a_finger_is_free_of_the_objects_of_other_worlds(simulation, solids):
+    simulation.add_mesh("object", solids.mesh("sphere"), HERE, STRAIGHT)
+    simulation.add_mesh("other", solids.mesh("box"), np.array([0.0, 0.0, 0.06]), STRAIGHT)
+    contact = press(simulation, "object", np.array([0.0, 0.0, 0.2]), np.diag([1.0, -1.0, -1.0]), 0.3)
+    assert contact is not None and contact.on_object
+    np.testing.assert_allclose(contact.location, [0.0, 0.0, 0.05], atol=1e-4)
