@@ -32,7 +32,7 @@ class Belief:
     consensus : after the last exchange; None before the first sensation
     steps : sensations received
     fit : (g,) nats of evidence a sensation under the best pose
-    surprises : (g,) int64, sensations in a row that spoke against the best pose
+    doubt : (g,) nats, what newer sensations said against the best pose, see `surprise`
     prior : (g, objects + 1), log, what was believed of the object before it was moved; None: it never was
     """
 
@@ -41,7 +41,7 @@ class Belief:
     consensus: Consensus | None = None
     steps: int = 0
     fit: torch.Tensor | None = None
-    surprises: torch.Tensor | None = None
+    doubt: torch.Tensor | None = None
     prior: torch.Tensor | None = None
 
 
@@ -141,7 +141,7 @@ class Region:
 
     def _settle(self, belief: Belief, ballot: Hypotheses) -> Belief:
         """Prune, exchange votes, refine by their sum, prune again, and see what is agreed."""
-        if len(ballot) == 0:
+        if not bool((ballot.log_evidence > -math.inf).any()):
             return replace(belief, ballot=ballot, consensus=self._ignorant(belief, ballot))
         objects, columns = len(self.objects), sum(kind.columns for kind in self.kinds)
         if belief.steps == 1 and columns == 1:

@@ -1,9 +1,14 @@
 """Was that expected? When a region's predictions fail, the object has been moved, or is another one.
 
-Every column predicts what it will sense under the best pose. A reading that fits that pose worse than "none of the
-objects I know" would, is a surprise: one happens by noise, PATIENCE in a row hardly ever do while the object rests.
-Then the region forgets where the object was (its earlier sensations, the poses on the ballot) but not what it was: the
-belief about the object stays as a prior, with odds of CARRIED nats at most, since another may have taken its place.
+Every column predicts what it will sense under the best pose. The evidence e of a new reading at that pose is its
+log-likelihood against "none of the objects I know"; a rule of sequential analysis adds up what speaks against the pose
+(E. S. Page, Continuous inspection schemes, Biometrika 41, 1954, section 2.1):
+
+    S <- max(0, S - min(e, AGREEING)),   an alarm where S > ALARM
+
+One bad reading, by noise, raises S by less than that, and good ones soon bring it down again. After an alarm the region
+forgets where the object was (its earlier sensations, the poses on the ballot) but not what it was: the belief about the
+object stays as a prior, with odds of CARRIED nats at most, since another may have taken its place.
 """
 
 import math
@@ -17,31 +22,36 @@ from .evidence.hypotheses import strongest
 if TYPE_CHECKING:
     from .region import Belief, Region
 
-PATIENCE = 3  # surprises in a row
+ALARM = 6.0  # nats
+AGREEING = 1.5  # nats at most by which a reading that fits lowers the sum
+EMPTY = 0.2  # nats at most by which a miss that was expected does
 CARRIED = 4.0  # nats
 SETTLED = 6  # sensations after which there is a best pose to be surprised by
 
 
 def watched(region: "Region", belief: "Belief") -> "Belief":
-    """The belief, whose newest sensation is remembered but not yet weighed, with its surprises counted; where there
-    were too many in a row, without its poses."""
-    groups = len(belief.ballot.pivot)
-    count = belief.surprises
-    if count is None:
-        count = torch.zeros(groups, dtype=torch.int64, device=belief.ballot.pivot.device)
+    """The belief, whose newest sensation is remembered but not yet weighed, with its doubt brought up to date; where
+    that was too much, without its poses."""
+    doubt = belief.doubt
+    if doubt is None:
+        doubt = torch.zeros(len(belief.ballot.pivot), device=belief.ballot.pivot.device)
     if belief.consensus is None or len(belief.ballot) == 0 or belief.steps <= SETTLED:
-        return replace(belief, surprises=count)
-    count = torch.where(surprising(region, belief), count + 1, 0)
-    moved = count >= PATIENCE
-    belief = replace(belief, surprises=torch.where(moved, 0, count))
+        return replace(belief, doubt=doubt)
+    doubt = (doubt - newest_evidence(region, belief).clamp(max=AGREEING)).clamp(min=0.0)
+    moved = doubt > ALARM
+    belief = replace(belief, doubt=torch.where(moved, 0.0, doubt))
     return anew(region, belief, moved) if bool(moved.any()) else belief
 
 
-def surprising(region: "Region", belief: "Belief") -> torch.Tensor:
-    """(g,) whether most columns' newest readings speak against the best pose; those lost don't count."""
+def newest_evidence(region: "Region", belief: "Belief") -> torch.Tensor:
+    """(g,) nats, of the newest reading at the best pose, the mean over the columns whose reading was not lost. To see
+    nothing where nothing was expected hardly counts: had the object moved away, that would be so too."""
     best = belief.ballot.take(strongest(belief.ballot, 1))
     said = region.vote(belief, best, newest=True, curved=False).log_evidence[..., 0]
-    return (said < 0).sum(1) > (said > 0).sum(1)
+    pairs = zip(region.kinds, belief.memories, strict=True)
+    met = torch.cat([kind.met(kind.newest(memory)) for kind, memory in pairs], 1) > 0
+    said = torch.where(met, said, said.clamp(max=EMPTY))
+    return said.sum(1) / (said != 0).sum(1).clamp(min=1)
 
 
 def anew(region: "Region", belief: "Belief", groups: torch.Tensor) -> "Belief":

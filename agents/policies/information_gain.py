@@ -1,11 +1,12 @@
 """Look where the columns expect to learn most about which object this is and how it lies."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from cortical.columns.evidence.hypotheses import Hypotheses, prune
+from cortical.columns.evidence.hypotheses import Hypotheses, join, prune
 from cortical.columns.messages import Goal
 
 from .policy import Situation, feasible, stances
@@ -14,6 +15,8 @@ from .saccade import Saccade
 STEPS = np.radians([0.0, 14.0, 27.0])
 FACING = 0.02  # metres in front of a surface point's tangent plane from where it can be seen
 REASON = "to tell apart what is left"
+ELSEWHERE = 0.05  # odds that the object was moved, for a region that watches out for it
+FAR = 10.0  # metres
 TEMPER = 0.5  # beliefs are flattened before they are weighed, so that the runners-up count
 
 
@@ -35,6 +38,8 @@ class InformationGain:
         origin, target = self._candidates(situation, few, random)
         if len(origin) == 0:
             return self._glance.goals(situation, random)
+        if situation.region.watchful:
+            few = _or_elsewhere(few)
         start, aim = (torch.from_numpy(x).float().to(few.obj.device) for x in (origin, target))
         gaze = torch.nn.functional.normalize(aim - start, dim=1)
         return [Goal(start, aim, kind.expected_information(few, start, gaze), REASON) for kind in situation.kinds]
@@ -55,6 +60,14 @@ class InformationGain:
             good &= ((origin - target) * normal).sum(1) > FACING
         chosen = np.flatnonzero(good)[: self.candidates]
         return origin[chosen], target[chosen]
+
+
+def _or_elsewhere(few: Hypotheses) -> Hypotheses:
+    """With one more: the object isn't there any more. A gaze at known surface tests it, one past the edge doesn't."""
+    best = few.log_evidence.argmax(1, keepdim=True)
+    all_of_them = few.log_evidence.logsumexp(1, keepdim=True)
+    away = replace(few.take(best), log_evidence=all_of_them + math.log(ELSEWHERE))
+    return join(few, replace(away, location=away.location + FAR))
 
 
 def _tempered(few: Hypotheses) -> Hypotheses:
