@@ -79,6 +79,8 @@ class _Body:
 class Simulation:
     """One PyBullet world without a window. A context manager; closing twice is fine.
 
+    cleared : how often it was cleared; table_number : PyBullet's number of the table, None without one
+
     Raises gymnasium's DependencyNotInstalled where PyBullet is missing, KeyError for an unknown body,
     ClosedEnvironmentError for any use after `close`.
     """
@@ -86,6 +88,7 @@ class Simulation:
     def __init__(self) -> None:
         self._bullet: Any = _pybullet()
         self._client: int = self._bullet.connect(self._bullet.DIRECT)
+        self.cleared = 0
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._forget()
 
@@ -112,6 +115,7 @@ class Simulation:
     def clear(self) -> None:
         """Remove everything. What follows is then independent, to the bit, of what was simulated before."""
         self.call("resetSimulation")
+        self.cleared += 1
         self._forget()
 
     def add_mesh(
@@ -150,7 +154,7 @@ class Simulation:
         """A fixed horizontal table, 4 m wide, with its top at `height` metres."""
         self._table = float(height)
         box = {"shapeType": self._bullet.GEOM_BOX, "halfExtents": TABLE}
-        self.call(
+        self.table_number = self.call(
             "createMultiBody",
             baseCollisionShapeIndex=self.call("createCollisionShape", **box),
             baseVisualShapeIndex=self.call("createVisualShape", rgbaColor=(*TABLE_COLOUR, 1.0), **box),
@@ -302,6 +306,7 @@ class Simulation:
         self._bodies: dict[str, _Body] = {}
         self._shapes: dict[Any, int] = {}
         self._table: float | None = None
+        self.table_number: int | None = None
 
     def _body(self, name: str) -> _Body:
         self._client_or_raise()
