@@ -12,6 +12,7 @@ positive where convex); its pixels get the same offsets of hue, saturation and v
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numba
@@ -48,10 +49,16 @@ class Bank:
 
 def perturb_images(images: Images, condition: Condition, random: np.random.Generator) -> Images:
     """Noise on each depth pixel that hit something, under `rawnoise`; otherwise the images as they are."""
+    return perturb_all_images(images, condition, (random,))
+
+
+def perturb_all_images(images: Images, condition: Condition, randoms: Sequence[np.random.Generator]) -> Images:
+    """`perturb_images` of several eyes with as many patches each, every eye with a generator of its own."""
     if condition != "rawnoise":
         return images
-    error = random.standard_normal(images.depth.shape, dtype=np.float32) * np.float32(DEPTH)
-    noisy = np.maximum(images.depth + error, np.float32(1e-6))
+    shape = (len(images.depth) // len(randoms), *images.depth.shape[1:])
+    error = np.concatenate([random.standard_normal(shape, dtype=np.float32) for random in randoms])
+    noisy = np.maximum(images.depth + error * np.float32(DEPTH), np.float32(1e-6))
     return replace(images, depth=np.where(images.depth > 0, noisy, images.depth))
 
 
@@ -70,19 +77,42 @@ def perturb(
     bank, owner : for `dropout`, stray features and which object they must not be of; without any other object
         in the bank nothing goes astray
     """
+    return perturb_all(record, condition, (random,), sensor_position, sensor_rotation, bank, (owner,))
+
+
+def perturb_all(
+    record: Record,
+    condition: Condition,
+    randoms: Sequence[np.random.Generator],
+    sensor_position: np.ndarray,
+    sensor_rotation: np.ndarray,
+    bank: Bank | None = None,
+    owners: Sequence[int] = (),
+) -> Record:
+    """`perturb` of several eyes with as many patches each, one after the other, every eye with a generator (and, given
+    a bank, an owner) of its own: to the bit what each would read alone."""
     if condition == "clean":
         return record
-    fate = random.random(len(record.location)) if condition == "dropout" else None
-    if fate is not None and bank is not None:
-        stray = np.flatnonzero((fate >= LOST) & (fate < LOST + STRAY) & record.on_object)
-        others = np.flatnonzero(bank.owner != owner)
-        if len(stray) and len(others):
-            chosen = others[random.integers(len(others), size=len(stray))]
-            record = _astray(record, stray, bank.record, chosen, sensor_position, sensor_rotation)
-    draws = random.standard_normal((len(record.location), 11))
-    noisy = _noisy(record, draws, sensor_position, sensor_rotation)
-    if fate is not None:
-        _lose(noisy, fate < LOST)
+    dropout, each = condition == "dropout", len(record.location) // len(randoms)
+    fates, draws = np.ones((len(randoms), each)), np.empty((len(randoms), each, 11))
+    stray, chosen = [], []
+    for k, random in enumerate(randoms):
+        if dropout:
+            random.random(out=fates[k])
+        if dropout and bank is not None:
+            met = record.on_object[k * each : (k + 1) * each]
+            at = np.flatnonzero((fates[k] >= LOST) & (fates[k] < LOST + STRAY) & met)
+            others = np.flatnonzero(bank.owner != owners[k]) if len(at) else at
+            if len(others):
+                chosen.append(others[random.integers(len(others), size=len(at))])
+                stray.append(k * each + at)
+        random.standard_normal(out=draws[k])
+    if bank is not None and stray:
+        at, taken = np.concatenate(stray), np.concatenate(chosen)
+        record = _astray(record, at, bank.record, taken, sensor_position, sensor_rotation)
+    noisy = _noisy(record, draws.reshape(-1, 11), sensor_position, sensor_rotation)
+    if dropout:
+        _lose(noisy, fates.ravel() < LOST)
     return noisy
 
 

@@ -4,7 +4,7 @@ images (rays or camera) -> noise on the depth pixels -> surface fit -> noise on 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from cortical.configs.schema import Condition, EyeConfig
 
 from .bodies import Eye, gaze_turn
-from .noise import DEPTH, Bank, perturb, perturb_images
+from .noise import DEPTH, Bank, perturb_all, perturb_all_images
 from .objects import Catalogue, open_catalogue
 from .placing import random_rotations
 from .record import Images, Record
@@ -72,12 +72,6 @@ class Sensors:
     def __len__(self) -> int:
         return len(self.eye_from_sensor)
 
-    def poses(self, eye: Eye) -> tuple[np.ndarray, np.ndarray]:
-        """Positions (c, 3) in metres and rotations (c, 3, 3) world_from_sensor of the patches of an eye."""
-        position = np.empty((len(self), 3))
-        position[:] = eye.position
-        return position, eye.rotation @ self.eye_from_sensor
-
     def sense(
         self, eye: Eye, see: See, random: np.random.Generator, bank: Bank | None = None, owner: int = -1
     ) -> tuple[Record, np.ndarray, np.ndarray]:
@@ -85,13 +79,27 @@ class Sensors:
 
         see : what a batch of sensors sees; bank, owner : as for `noise.perturb`
         """
-        position, rotation = self.poses(eye)
-        images = perturb_images(see(position, rotation), self.condition, random)
+        return self.sense_all(eye.position[None], eye.rotation[None], see, (random,), bank, (owner,))
+
+    def sense_all(
+        self,
+        position: np.ndarray,
+        rotation: np.ndarray,
+        see: See,
+        randoms: Sequence[np.random.Generator],
+        bank: Bank | None = None,
+        owners: Sequence[int] = (),
+    ) -> tuple[Record, np.ndarray, np.ndarray]:
+        """`sense` of k such eyes at position (k, 3) with rotation (k, 3, 3), each with a generator and an owner of its
+        own: the k c readings of all, one eye after the other, to the bit those that each would have alone."""
+        at = np.repeat(position, len(self), axis=0)
+        turn = (rotation[:, None] @ self.eye_from_sensor).reshape(-1, 3, 3)
+        images = perturb_all_images(see(at, turn), self.condition, randoms)
         depth_noise = DEPTH if self.condition == "rawnoise" else 0.0
         # noisy depth needs a wider fit: twice the footprint halves the error of the normal
         footprint = 2 * FOOTPRINT if depth_noise else FOOTPRINT
-        record = fit(images, self.pixels, self.field_of_view, position, rotation, footprint, depth_noise)
-        return perturb(record, self.condition, random, position, rotation, bank, owner), position, rotation
+        record = fit(images, self.pixels, self.field_of_view, at, turn, footprint, depth_noise)
+        return perturb_all(record, self.condition, randoms, at, turn, bank, owners), at, turn
 
 
 @lru_cache(maxsize=4)
