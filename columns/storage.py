@@ -16,7 +16,6 @@ import contextlib
 import errno
 import hashlib
 import json
-import math
 import os
 import secrets
 from collections.abc import Callable
@@ -32,6 +31,7 @@ from torch import Tensor
 
 from .messages import FeatureSchema
 from .object_map import SUMS, ObjectMap
+from .soundness import fault_of_map, fault_of_schema
 
 FORMAT, VERSION, ENTRY = "cortical-maps", 1, "cortical"
 PARTS = {"keys": torch.int64, "sums": torch.float64, "bits": torch.int64, "bit_counts": torch.float32}
@@ -92,10 +92,11 @@ def load_maps(
     content, tensors = _read(path)
     content, tensors = migrate(content, tensors, path)
     try:
-        stored = FeatureSchema(**content["schema"])
-        maps = {entry["name"]: _map(tensors, i, float(entry["spacing"])) for i, entry in enumerate(content["objects"])}
-        extra = dict(content["extra"])
-    except (KeyError, TypeError, ValueError) as error:
+        stored, maps = _schema(content["schema"]), _maps(content["objects"], tensors)
+        faults = [f"{name!r}: {fault}" for name, known in maps.items() if (fault := fault_of_map(known, stored))]
+        if faults or not isinstance(extra := content["extra"], dict):
+            raise ValueError(faults[0] if faults else "the extra is no table")
+    except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
         raise MapFileError(f"{path} is laid out wrongly ({error}): save it again with this version") from error
     differences = schema.differences(stored) if schema is not None else []
     if differences:
@@ -153,6 +154,25 @@ def _content(data: bytes, path: Path) -> Content:
     return content
 
 
+def _schema(values: Content) -> FeatureSchema:
+    schema = FeatureSchema(**values)
+    if fault := fault_of_schema(schema):
+        raise ValueError(fault)
+    return schema
+
+
+def _maps(objects: list[Content], tensors: Tensors) -> dict[str, ObjectMap]:
+    maps = {}
+    for index, entry in enumerate(objects):
+        name, spacing = entry["name"], entry["spacing"]
+        if type(name) is not str or name in maps or type(spacing) not in (int, float):
+            raise ValueError(f"object {index} is {entry!r}")
+        maps[name] = _map(tensors, index, float(spacing))
+    if len(tensors) != len(PARTS) * len(maps):
+        raise ValueError(f"{len(tensors)} tensors of {len(maps)} objects")
+    return maps
+
+
 def _map(tensors: Tensors, index: int, spacing: float) -> ObjectMap:
     parts = {name: tensors[f"{index}.{name}"] for name in PARTS}
     nodes, slots = len(parts["keys"]), parts["bits"].shape[-1]
@@ -160,8 +180,6 @@ def _map(tensors: Tensors, index: int, spacing: float) -> ObjectMap:
     for name, part in parts.items():
         if tuple(part.shape) != shapes[name] or part.dtype != PARTS[name]:
             raise ValueError(f"{index}.{name} is {tuple(part.shape)} {part.dtype}, not {shapes[name]} {PARTS[name]}")
-    if not 0 < spacing < math.inf:
-        raise ValueError(f"spacing {spacing} of object {index}")
     return ObjectMap(**parts, spacing=spacing)
 
 
