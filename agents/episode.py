@@ -56,6 +56,8 @@ class StepTrace:
     """Of that movement."""
     goal: list[list[float]] = field(default_factory=list)
     """Of that movement: the place (3,) to look from and the point (3,) to look at, as wanted; empty at the start."""
+    origin: list[list[float]] = field(default_factory=list)
+    """Where each column's sensor was, (3,) metres."""
     hypotheses: list[PoseTrace] = field(default_factory=list)
     """The strongest poses that survive, in order of their weights."""
 

@@ -35,11 +35,20 @@ def tell(record: EpisodeRecord, coded: Collection[int] = ()) -> list[str]:
     """
     if not record.trace:
         return [f"{_times(record.sensations)}. {ending(record)}"]
-    lines = [
-        f"sensation {k + 1}: {_movement(record, k)}; {_belief(record.trace[k], coded)}" for k in turning_points(record)
-    ]
+    lines = [f"sensation {k + 1}: {tell_step(record, k, coded)}" for k in turning_points(record)]
     lines[-1] += f". {ending(record)}"
     return lines
+
+
+def tell_step(record: EpisodeRecord, k: int, coded: Collection[int] = ()) -> str:
+    """What happened at step k, counted from 0, and what is believed after it."""
+    return f"{_movement(record, k)}; {believed(record.trace[k], coded)}"
+
+
+def share_text(name: str, log_odds: float) -> str:
+    """An object and its share of belief, from its odds: 'mug 60 %', 'mug > 99 %'."""
+    share = 100.0 / (1.0 + math.exp(-max(-700.0, log_odds)))
+    return f"{_name(name)} {'> 99' if share > 99.5 else f'{share:.0f}'} %"
 
 
 def ending(record: EpisodeRecord) -> str:
@@ -150,7 +159,8 @@ def _aim(before: StepTrace) -> str:
     )
 
 
-def _belief(step: StepTrace, coded: Collection[int]) -> str:
+def believed(step: StepTrace, coded: Collection[int] = ()) -> str:
+    """What the columns believe after a step, and how far they agree."""
     together = _verdict(step)
     if len(step.columns) < 2:
         return together

@@ -42,6 +42,7 @@ def trace_of(step: Step, region: Region) -> StepTrace:
         expected_nats=step.expected,
         reason=step.reason,
         goal=[] if step.goal is None else [part.tolist() for part in step.goal],
+        origin=step.sensation.origin[0].double().cpu().numpy().round(DIGITS).tolist(),
         hypotheses=poses,
     )
 

@@ -1,0 +1,162 @@
+"""Which episode of a run is shown, and what belongs to it: its maps, the colours of its objects, where it is seen from.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cortical.columns.object_map import ObjectMap
+from cortical.columns.storage import load_maps
+from cortical.configs.schema import Experiment
+from cortical.envs.mesh import Mesh
+from cortical.envs.sensors import shared_catalogue
+
+from .camera import best_camera
+from .episode import EpisodeRecord
+from .metrics import UNKNOWN
+from .panels import colours_of, ranked
+from .records import RunError, RunFolder, episodes_in, experiment_of
+from .scene3d import ABOVE, Snapshot, snapshot
+from .story import worth_telling
+
+TALL, LEAST = 0.5, 0.3
+"""Shares of the height of the picture: what the object fills if nothing else is to be seen, and at least."""
+ROOM = 1.15
+"""What is to be seen takes so much room, with its margin."""
+ASPECT = 1.4
+"""Width over height of the picture, at least."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """An episode with all that is needed to draw it.
+
+    label : under which the run keeps it
+    maps : those of the objects that were ever held possible, as far as they are there
+    """
+
+    label: str
+    record: EpisodeRecord
+    experiment: Experiment
+    mesh: Mesh
+    maps: Mapping[str, ObjectMap]
+    colours: Mapping[str, str]
+
+    def snapshot(self, step: int) -> Snapshot:
+        """What is drawn of a step, counted from 0."""
+        trace = self.record.trace
+        goal = trace[step + 1].goal if step + 1 < len(trace) else ()
+        view, body = view_of(self.experiment), body_of(self.experiment)
+        return snapshot(trace[: step + 1], self.maps, self.colours, view, goal, body)
+
+    def camera(self, field_of_view: float) -> tuple[np.ndarray, np.ndarray]:
+        """From where (3,) to look at what (3,): as much as possible of what was sensed is in sight."""
+        position, rotation = np.asarray(self.record.position), np.asarray(self.record.rotation)
+        eyes = np.array([step.eye for step in self.record.trace] + [s.goal[0] for s in self.record.trace if s.goal])
+        rays = [(step.eye, point) for step in self.record.trace for point in step.location if point]
+        camera = best_camera(self.mesh, position, rotation, eyes, np.array(rays, float).reshape(-1, 2, 3))
+        solid = self.mesh.vertices @ rotation.T + position
+        sign = position + np.array([0.0, 0.0, ABOVE * np.linalg.norm(self.mesh.vertices, axis=1).max()])
+        return stand(solid, np.concatenate([eyes, sign[None]]), camera.position - position, field_of_view)
+
+
+def stand(
+    solid: np.ndarray, others: np.ndarray, bearing: np.ndarray, field_of_view: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where a camera stands (3,) and what it looks at (3,), on this `bearing` (3,) from the object: so near that the
+    object fills a good part of the picture, so far that the others are in it too if that leaves the object large.
+
+    solid : (n, 3) points of the object; others : (m, 3) points; metres, world frame
+    field_of_view : of the camera from top to bottom, radians
+    """
+    ahead = -bearing / np.linalg.norm(bearing)
+    right = np.cross(ahead, (0.0, 0.0, 1.0))
+    right /= np.linalg.norm(right)
+    axes = np.stack([right, np.cross(right, ahead)], axis=1)  # to the right, upwards
+    middle = (solid.max(0) + solid.min(0)) / 2
+    distance, target = math.inf, middle
+    for _ in range(4):  # what is nearer looks larger, which moves the camera back
+        own, all_of = (_box((x - middle) @ axes, (x - middle) @ ahead, distance) for x in (solid, np.r_[solid, others]))
+        wanted = ROOM * max(all_of[1, 1] - all_of[0, 1], (all_of[1, 0] - all_of[0, 0]) / ASPECT)
+        height = own[1, 1] - own[0, 1]
+        seen = float(np.clip(wanted, height / TALL, height / LEAST))  # metres from top to bottom, at the object
+        distance = seen / (2 * math.tan(field_of_view / 2))
+        half = seen / 2 * np.array([ASPECT, 1.0]) / math.sqrt(ROOM)
+        low, high = np.minimum(own[1] - half, 0.0), np.maximum(own[0] + half, 0.0)  # the object itself stays inside
+        target = middle + axes @ np.clip(all_of.mean(0), low, high)
+    return target - distance * ahead, target
+
+
+def _box(aside: np.ndarray, behind: np.ndarray, distance: float) -> np.ndarray:
+    """(2, 2) lower and upper bounds of points `aside` (n, 2), as large as they look where they are `behind` (n,) metres
+    a plane at this distance."""
+    larger = 1.0 / np.maximum(0.3, 1.0 + behind / distance)
+    looks = aside * larger[:, None]
+    return np.stack([looks.min(0), looks.max(0)])
+
+
+def view_of(experiment: Experiment) -> float:
+    """Radians: the width of what all patches of the eye see together."""
+    eye = experiment.eye
+    across = 1 if eye.columns <= 1 else 3 if eye.columns <= 9 else math.ceil(math.sqrt(eye.columns))
+    return math.radians(min(90.0, eye.field_of_view + eye.spread * (across - 1)))
+
+
+def body_of(experiment: Experiment) -> str:
+    """What the first body is called."""
+    return "eye" if experiment.eye.columns else "finger"
+
+
+def choose(run: Path, number: int | None = None, name: str | None = None) -> tuple[str, EpisodeRecord]:
+    """An episode of a run folder, and its label: the `number`-th, counted from 1; or, of those of the object `name` or
+    of all, the one that tells best among those with the most columns.
+
+    Raises RunError where there is none.
+    """
+    done = [(label, record) for label, records in episodes_in(run).items() for record in records.values()]
+    traced = [pair for pair in done if pair[1].trace]
+    if not traced:
+        why = "its episodes were recorded without traces" if done else "it holds no episode"
+        raise RunError(f"{run}: {why}. Make some: cortical recognise --maps {run} --out runs/recognise")
+    if number is not None:
+        return _numbered(run, done, number)
+    found = [pair for pair in traced if name in (None, pair[1].object)]
+    if not found:
+        there = sorted({record.object for _, record in traced})
+        raise RunError(f"{run} has no episode of {name!r}: choose {', '.join(there)}")
+    most = max(len(record.trace[0].columns) for _, record in found)
+    best = worth_telling(record for _, record in found if len(record.trace[0].columns) == most)
+    return next(pair for pair in found if pair[1] is best)
+
+
+def _numbered(run: Path, done: list[tuple[str, EpisodeRecord]], number: int) -> tuple[str, EpisodeRecord]:
+    if not 1 <= number <= len(done):
+        raise RunError(f"{run} has episodes 1 to {len(done)}, none of number {number}")
+    if not done[number - 1][1].trace:
+        raise RunError(f"episode {number} of {run} was recorded without a trace: choose another with --episode")
+    return done[number - 1]
+
+
+def shown(run: Path, number: int | None = None, name: str | None = None, maps: Path | None = None) -> Shown:
+    """An episode of a run, see `choose`, ready to be drawn. maps : a run folder that holds them, if `run` doesn't.
+
+    Raises RunError where there is no such episode or run.
+    """
+    experiment = experiment_of(run)
+    label, record = choose(run, number, name)
+    folder = RunFolder.to_read(maps, experiment) if maps is not None else RunFolder.to_read(run, experiment)
+    names = ranked(record.trace)
+    voted = {pose.object for step in record.trace for pose in step.hypotheses}
+    known = read_maps(folder, {*names, *voted} - {UNKNOWN})
+    colours = dict(zip(names, colours_of(names), strict=True))
+    mesh = shared_catalogue(experiment.world.objects).mesh(record.object)
+    return Shown(label, record, experiment, mesh, known, colours)
+
+
+def read_maps(folder: RunFolder, names: set[str]) -> dict[str, ObjectMap]:
+    """Maps to look at, as far as they are there, whatever they were learnt with."""
+    files = {name: folder.map_file(name) for name in sorted(names)}
+    return {name: load_maps(file)[0][name] for name, file in files.items() if file.exists()}
