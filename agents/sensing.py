@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from cortical.columns.layers import EncoderConfig, PatchEncoder, SurfacePatch
 from cortical.columns.messages import FeatureSchema, Sensation
@@ -39,6 +40,15 @@ def touch_schema(noise: Condition = "noise") -> FeatureSchema:
     return replace(surface, colour=False, normal_sd=max(TOUCH_NORMAL_SD, surface.normal_sd))
 
 
+NEEDED = {
+    "on_object": (), "valid": (), "sensor_position": (3,), "sensor_rotation": (3, 3), "location": (3,), "normal": (3,),
+    "directions": (2, 3), "curvature": (2,), "hsv": (3,),
+}  # fmt: skip
+"""What is read of an observation, and its shape for one sensor."""
+NEEDED_FOR_CODES = {"rgb": (3,), "patch": (None, None, 6)}
+"""None: any size; a patch is square."""
+
+
 class Senses:
     """Turns observations into sensations; the patch is encoded if any column wants codes.
 
@@ -56,13 +66,18 @@ class Senses:
         return "both" if self.encoder else "features"
 
     def __call__(self, observation: Mapping[str, np.ndarray]) -> Sensation:
-        """The sensation (1, C) of an observation of ObjectExplore."""
-        read = {name: torch.from_numpy(np.asarray(value)) for name, value in observation.items()}
+        """The sensation (1, C) of an observation of ObjectExplore; a reading with a NaN or an infinity is not valid.
+
+        Raises ValueError for an observation that lacks a part, or has one of another shape or of no numbers.
+        """
+        read = _numbers(observation, NEEDED | NEEDED_FOR_CODES if self.encoder else NEEDED)
         curvature = read["curvature"]
         code = torch.zeros(len(curvature), 0, dtype=torch.int64)
         if self.encoder is not None:
             code = self._encode(read)
         on_object, valid = read["on_object"] > 0.5, read["valid"] > 0.5
+        if self.encoder is not None:
+            valid &= torch.isfinite(read["patch"].flatten(1)).all(-1) & torch.isfinite(read["rgb"]).all(-1)
         if self.fingers:
             valid[-self.fingers :] &= on_object[-self.fingers :]
         one = {
@@ -87,3 +102,19 @@ class Senses:
         seen = patch.seen_from(read["sensor_position"], read["sensor_rotation"])
         with torch.no_grad():
             return self.encoder(seen).long()
+
+
+def _numbers(observation: Mapping[str, np.ndarray], needed: Mapping[str, tuple[int | None, ...]]) -> dict[str, Tensor]:
+    """The needed parts of an observation as float32 tensors (C, ...)."""
+    if missing := [name for name in needed if name not in observation]:
+        raise ValueError(f"an observation without {', '.join(missing)}: which obs_mode does the environment have?")
+    parts = {name: np.asarray(observation[name]) for name in needed}
+    sensors = parts["on_object"].shape[:1] or (0,)
+    for name, part in parts.items():
+        fits = part.ndim == 1 + len(needed[name]) and part.shape[:1] == sensors != (0,)
+        fits &= all(wanted in (None, found) for wanted, found in zip(needed[name], part.shape[1:], strict=False))
+        if not fits or part.dtype.kind not in "fiub" or (name == "patch" and part.shape[1] != part.shape[2]):
+            shape = ", ".join("n" if size is None else str(size) for size in ("C", *needed[name]))
+            raise ValueError(f"{name!r} must be ({shape}) numbers, a row a sensor, not {part.shape} {part.dtype}")
+    with np.errstate(over="ignore"):
+        return {name: torch.from_numpy(np.array(part, np.float32, order="C")) for name, part in parts.items()}
