@@ -12,6 +12,7 @@
 "none" : always 0
 """
 
+import math
 from typing import Any, Literal
 
 import numpy as np
@@ -50,13 +51,13 @@ class Naming:
         rewards, results = np.zeros(len(which)), np.full(len(which), None, dtype=object).tolist()
         for i in np.flatnonzero(said.choice):
             answered = int(said.choice[i]) - 1
-            result = {"answer": self.names[answered], "right": answered == index[i], "pose_right": False}
-            result["add_s"] = np.inf
+            result = {"answer": self.names[answered], "right": bool(answered == index[i]), "pose_right": False}
+            result["add_s"] = math.inf
             if result["right"] and said.turned[i]:
                 shape = shared_shape(self.source, answered)
                 true, told = (poses[0][i], poses[1][i]), (said.position[i], said.rotation[i])
                 result["add_s"] = shape.distance(true, told)
-                result["pose_right"] = result["add_s"] <= TOLERANCE * shape.diameter
+                result["pose_right"] = bool(result["add_s"] <= TOLERANCE * shape.diameter)
             rewards[i] = IDENTITY + POSE * result["pose_right"] if result["right"] else WRONG
             results[i] = result
         return (np.zeros(len(which)) if self.mode == "none" else rewards - COST), results
