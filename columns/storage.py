@@ -125,6 +125,10 @@ def _read(path: Path) -> tuple[Content, Tensors]:
         raise MapFileError(f"no map file {path}: learn first, or check the path") from error
     except OSError as error:
         raise MapFileError(f"cannot read {path}: {error.strerror}; give a map file that you may read") from error
+    return _read_bytes(data, path)
+
+
+def _read_bytes(data: bytes, path: Path) -> tuple[Content, Tensors]:
     content = _content(data, path)
     try:
         tensors = tensors_of(data)

@@ -49,6 +49,8 @@ def load(source: str | Path = "default") -> Experiment:
         raise ConfigError(f"{path} is not a text file in UTF-8: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not TOML: {error}; text values need quotes") from error
+    except (ValueError, RecursionError) as error:  # thousands of digits, or of brackets
+        raise ConfigError(f"{path} is not a configuration: {error}; write plain numbers and tables") from error
     return from_dict(values, str(path))
 
 
@@ -108,34 +110,36 @@ def _above(low: float, high: float = math.inf) -> tuple[Callable[[float], bool],
     return (lambda x: low < x <= high and x < math.inf), wanted
 
 
+FARTHEST = 1000.0
+"""Metres; longer than any world here."""
 RANGES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
     ("", "seed", *_at_least(0, 2**63 - 1)),
     ("world", "objects", lambda text: bool(text.strip()), "the name of a catalogue or a path"),
-    ("world", "cube", *_above(0)),
-    ("eye", "columns", *_at_least(0)),
+    ("world", "cube", *_above(0, FARTHEST)),
+    ("eye", "columns", *_at_least(0, 10_000)),
     ("eye", "spread", *_above(0, 60)),
     ("eye", "pixels", *_at_least(3, 256)),
     ("eye", "field_of_view", *_above(0, 12)),
-    ("eye", "distance", *_above(0)),
-    ("eye", "max_path", *_above(0)),
+    ("eye", "distance", *_above(0, FARTHEST)),
+    ("eye", "max_path", *_above(0, FARTHEST)),
     ("eye", "max_turn", *_above(0, 180)),
-    ("touch", "fingers", *_at_least(0)),
-    ("touch", "finger_path", *_above(0)),
+    ("touch", "fingers", *_at_least(0, 100)),
+    ("touch", "finger_path", *_above(0, FARTHEST)),
     ("touch", "finger_turn", *_above(0, 180)),
     ("column", "trust", *_above(0, 1)),
     ("column", "correlation", *_at_least(0, 1)),
     ("column", "node_spacing", *_above(0, 0.1)),
-    ("column", "first_cap", *_at_least(1)),
-    ("column", "keep", *_at_least(1)),
+    ("column", "first_cap", *_at_least(1, 10_000_000)),
+    ("column", "keep", *_at_least(1, 10_000_000)),
     ("column", "outlier", lambda share: 0 < share < 1, "a share, above 0 and below 1"),
     ("column", "device", lambda text: bool(re.fullmatch(r"cpu|cuda(:\d+)?", text)), "cpu, cuda or cuda:N"),
-    ("lateral", "rounds", *_at_least(0)),
-    ("policy", "candidates", *_at_least(1)),
-    ("policy", "hypotheses", *_at_least(1)),
+    ("lateral", "rounds", *_at_least(0, 10_000)),
+    ("policy", "candidates", *_at_least(1, 100_000)),
+    ("policy", "hypotheses", *_at_least(1, 100_000)),
     ("learn", "sensations_per_view", *_at_least(1, 1000)),
     ("learn", "patches", *_at_least(1)),
     ("decision", "odds", *_above(1)),
-    ("decision", "max_sensations", *_at_least(1)),
+    ("decision", "max_sensations", *_at_least(1, 1_000_000_000)),
 )
 """(table, key, what must hold, the same in words)"""
 

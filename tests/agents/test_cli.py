@@ -11,7 +11,7 @@ from cortical.agents import commands
 from cortical.agents.cli import COMMANDS, main
 from cortical.agents.records import experiment_of
 
-HEAVY = ("torch", "pybullet", "numba", "matplotlib", "gymnasium")
+HEAVY = ("torch", "pybullet", "numba", "matplotlib")
 
 
 def cortical(*words: object) -> subprocess.CompletedProcess[str]:
@@ -103,7 +103,7 @@ def test_a_mistake_leaves_no_run_folder(capsys, tmp_path):
         (["--from-run="], "--from-run needs a value"),
         (["--config", "five", "--from-run", "x"], "not both"),
         (["--from-run", "nowhere"], "nowhere is not a run folder"),
-        (["--eye.columns", "0"], "eye.columns = 0, but it must be at least 1"),
+        (["--eye.columns", "0"], "eye.columns and touch.fingers are both 0"),
         (["--eye.columns", "many"], "eye.columns"),
         (["--world.objects", "nowhere/at/all"], "no folder nowhere/at/all"),
         (["--policy.name", "sacade"], "saccade"),

@@ -85,7 +85,7 @@ WRONG = {
     "similar choice": ({"lateral": {"topology": "rng"}}, "did you mean 'ring'.*one of all-to-all, ring"),
     "number for a choice": ({"lateral": {"topology": 1}}, "one of all-to-all"),
     "no column": ({"eye": {"columns": 0}}, "eye.columns and touch.fingers are both 0"),
-    "fewer than none": ({"eye": {"columns": -1}}, "eye.columns = -1.*at least 0"),
+    "fewer than none": ({"eye": {"columns": -1}}, "eye.columns = -1.*from 0 to 10000"),
     "wide patch": ({"eye": {"field_of_view": 12.5}}, "above 0 and at most 12"),
     "not a number": ({"eye": {"distance": float("nan")}}, "distance = nan.*above 0"),
     "endless": ({"world": {"cube": float("inf")}}, "cube = inf.*above 0"),
@@ -93,7 +93,7 @@ WRONG = {
     "certain outlier": ({"column": {"outlier": 1.0}}, "above 0 and below 1"),
     "unknown device": ({"column": {"device": "gpu"}}, "cpu, cuda or cuda:N"),
     "negative seed": ({"seed": -1}, "seed = -1.*from 0"),
-    "negative rounds": ({"lateral": {"rounds": -1}}, "lateral.rounds = -1.*at least 0"),
+    "negative rounds": ({"lateral": {"rounds": -1}}, "lateral.rounds = -1.*from 0"),
     "no objects": ({"world": {"objects": " "}}, "catalogue"),
     "cap below keep": (
         {"column": {"first_cap": 10, "keep": 20}},
