@@ -11,7 +11,7 @@ Backend = Literal["rays", "camera"]
 Condition = Literal["clean", "noise", "rawnoise", "dropout"]
 Features = Literal["surface", "sdr", "both"]
 Topology = Literal["all-to-all", "ring", "grid", "small-world", "random", "none"]
-PolicyName = Literal["saccade", "information_gain"]
+PolicyName = Literal["saccade", "information_gain", "learned"]
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,13 @@ class PolicyConfig:
     """The motor policy."""
 
     name: PolicyName = "information_gain"
-    """saccade: random points of the visible object; information_gain: the movement expected to teach most."""
+    """saccade: random glances; information_gain: the movement expected to teach most; learned: as a network says."""
     candidates: int = 32
     """Movements weighed against each other at every step."""
     hypotheses: int = 16
     """Hypotheses whose predictions are compared."""
+    file: str = ""
+    """Policy file of `learned`; empty: the one that comes with the package."""
 
 
 @dataclass(frozen=True)
