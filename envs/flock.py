@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from numba import njit
 
 from .bodies import RADIUS, Limits
 
@@ -48,10 +49,9 @@ def _decoded(actions: np.ndarray, count: int, limits: Limits) -> tuple[np.ndarra
             f"actions are {count} times 5 finite numbers (displacement right, down, ahead; gaze right, down), "
             f"got {wish.shape}: {actions!r}"
         )
-    x, y, z, right, down = wish.T
-    path = limits.max_path / np.maximum(1.0, np.sqrt(x * x + y * y + z * z))
-    turn = limits.max_turn / np.maximum(1.0, _hypot(right, down))
-    return wish[:, :3] * path[:, None], wish[:, 3:] * turn[:, None]
+    displacement, turn = np.empty((count, 3)), np.empty((count, 2))
+    _scale(wish, _hypot(wish[:, 3:]), limits.max_path, limits.max_turn, displacement, turn)
+    return displacement, turn
 
 
 def _within_reach(position: np.ndarray, way: np.ndarray, reach: float, wanted: np.ndarray) -> np.ndarray:
@@ -63,17 +63,39 @@ def _within_reach(position: np.ndarray, way: np.ndarray, reach: float, wanted: n
 
 def _gaze_turns(turn: np.ndarray) -> np.ndarray:
     """(n, 3, 3) rotations of turns (n, 2) to the right and down, radians, as of `bodies.gaze_turn`."""
-    right, down = turn.T
-    angle = _hypot(right, down)
-    still = angle < 1e-12
-    safe = np.where(still, 1.0, angle)
-    x, y = -down / safe, right / safe
-    c, s = (np.array([f(a) for a in angle.tolist()]) for f in (math.cos, math.sin))
-    k = 1.0 - c
-    rows = [(c + k * x * x, k * x * y, s * y), (k * x * y, c + k * y * y, -s * x), (-s * y, s * x, c)]
-    turns = np.stack([np.stack(row, axis=-1) for row in rows], axis=1)
-    return np.where(still[:, None, None], np.eye(3), turns)
+    angle = _hypot(turn)
+    flat, rotations = angle.tolist(), np.empty((len(turn), 3, 3))
+    cosine, sine = np.array([math.cos(a) for a in flat]), np.array([math.sin(a) for a in flat])
+    _turn(turn, angle, cosine, sine, rotations)
+    return rotations
 
 
-def _hypot(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.array([math.hypot(a, b) for a, b in zip(x.tolist(), y.tolist(), strict=True)])
+def _hypot(pairs: np.ndarray) -> np.ndarray:
+    return np.array([math.hypot(a, b) for a, b in pairs.tolist()])
+
+
+@njit(cache=True, nogil=True)
+def _scale(wish, across, max_path, max_turn, displacement, turn):
+    for n in range(len(wish)):
+        x, y, z = wish[n, 0], wish[n, 1], wish[n, 2]
+        path = max_path / max(1.0, math.sqrt(x * x + y * y + z * z))
+        arc = max_turn / max(1.0, across[n])
+        for i in range(3):
+            displacement[n, i] = wish[n, i] * path
+        for i in range(2):
+            turn[n, i] = wish[n, 3 + i] * arc
+
+
+@njit(cache=True, nogil=True)
+def _turn(turn, angle, cosine, sine, rotations):
+    for n in range(len(turn)):
+        r = rotations[n]
+        if angle[n] < 1e-12:
+            r[:] = 0.0
+            r[0, 0] = r[1, 1] = r[2, 2] = 1.0
+            continue
+        x, y, c, s = -turn[n, 1] / angle[n], turn[n, 0] / angle[n], cosine[n], sine[n]
+        k = 1.0 - c
+        r[0, 0], r[0, 1], r[0, 2] = c + k * x * x, k * x * y, s * y
+        r[1, 0], r[1, 1], r[1, 2] = k * x * y, c + k * y * y, -s * x
+        r[2, 0], r[2, 1], r[2, 2] = -s * y, s * x, c

@@ -71,6 +71,7 @@ class ObjectVectorEnv(VectorEnv[Observation, Any, np.ndarray]):
         self.metadata = {**ObjectExploreEnv.metadata, "autoreset_mode": self._mode}
         self.render_mode = self.single.render_mode
         self.objects, self.source, self.cube = self.single.objects, objects, cube
+        self._names = np.array(self.objects, dtype=object)
         self._distance = distance
         self._obs_mode: ObsMode = obs_mode
         self._scene = Scene(objects, cube, -cube / 2 if scene == "table" else None)
@@ -244,7 +245,7 @@ class ObjectVectorEnv(VectorEnv[Observation, Any, np.ndarray]):
         def see(position: np.ndarray, rotation: np.ndarray) -> Images:
             return self.retina.sense_images(*objects, position, rotation, table)
 
-        eyes, randoms = self._eyes(which), [self._randoms[k] for k in which]
+        eyes, randoms = self._eyes(which), [self._randoms[k] for k in which.tolist()]
         read = sensors.sense_all(*eyes, see, randoms, self._bank, worlds.index[which].tolist())
         shape = (len(which), len(sensors))
         parts = {name: v.reshape(*shape, *v.shape[1:]) for name, v in observe(*read, self._obs_mode).items()}
@@ -294,7 +295,7 @@ class ObjectVectorEnv(VectorEnv[Observation, Any, np.ndarray]):
         worlds, mask = self.worlds, np.zeros(self.num_envs, bool)
         mask[which] = True
         truth = {
-            "object": np.array(self.objects, dtype=object)[worlds.index[which]],
+            "object": self._names[worlds.index[which]],
             "position": worlds.position[which],
             "rotation": worlds.rotation[which],
         }
@@ -362,8 +363,10 @@ def _spread(values: Observation, which: np.ndarray, mask: np.ndarray) -> dict[st
     """Values (k, ...) of the worlds `which` among those of all, and their masks, as gymnasium has them in infos."""
     filled: dict[str, Any] = {}
     for name, value in values.items():
-        nothing = None if value.dtype == object else 0
-        filled[name] = np.full((len(mask), *value.shape[1:]), nothing, value.dtype)
-        filled[name][which] = value
+        filled[name] = value.copy()
+        if len(which) < len(mask):
+            nothing = None if value.dtype == object else 0
+            filled[name] = np.full((len(mask), *value.shape[1:]), nothing, value.dtype)
+            filled[name][which] = value
         filled[f"_{name}"] = mask.copy()
     return filled
