@@ -1,6 +1,7 @@
-"""A picture of a scene for people: from behind and above the eye, with a cross where it looks."""
+"""Pictures of a scene for people: from behind and above the eye, with a cross where it looks, or from aside."""
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -33,7 +34,32 @@ def over_the_shoulder(
     return picture[margin : WIDTH - margin].astype(np.uint8)
 
 
-@lru_cache(maxsize=4)
+def from_aside(
+    parts: Sequence[tuple[Mesh, np.ndarray, np.ndarray]],
+    from_there: np.ndarray,
+    gaze: np.ndarray,
+    table_height: float | None,
+) -> np.ndarray:
+    """(240, 320, 3) uint8: whatever there is, say the links of an arm and an object.
+
+    parts : meshes with positions (3,) and rotations (3, 3); from_there : (3,) metres; gaze : (3,) direction
+    """
+    depth = np.zeros((WIDTH, WIDTH), np.float32)
+    picture, view = np.broadcast_to(SKY, (WIDTH, WIDTH, 3)), looking(gaze)
+    for mesh, position, rotation in parts:
+        images = _wide(mesh).sense_images(
+            np.zeros(1, dtype=int), position[None], rotation[None], from_there[None], view[None], table_height
+        )
+        there = images.depth[0]
+        light = np.where(images.on_object[0], _facing(there), 1.0)[..., None]
+        nearer = (there > 0) & ((depth == 0) | (there < depth))
+        picture = np.where(nearer[..., None], images.rgb[0] * light * 255.0, picture)
+        depth = np.where(nearer, there, depth)
+    margin = (WIDTH - HEIGHT) // 2
+    return picture[margin : WIDTH - margin].astype(np.uint8)
+
+
+@lru_cache(maxsize=24)
 def _wide(mesh: Mesh) -> Retina:
     return Retina([mesh], WIDTH, FIELD_OF_VIEW)
 

@@ -8,15 +8,14 @@ import os
 import sys
 import tempfile
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from gymnasium.error import ClosedEnvironmentError, DependencyNotInstalled
-from scipy.spatial import ConvexHull
-from scipy.spatial.transform import Rotation
 
+from .bullet import box_inertia, floats, hull, quaternion, triangles
 from .camera import frustum, images, view_matrix, write_picture, write_shape
 from .paths import Point, free_length
 from .record import Images
@@ -79,7 +78,8 @@ class _Body:
 class Simulation:
     """One PyBullet world without a window. A context manager; closing twice is fine.
 
-    cleared : how often it was cleared; table_number : PyBullet's number of the table, None without one
+    cleared, stirred : how often it was cleared, and settled
+    table_number : PyBullet's number of the table, None without one
 
     Raises gymnasium's DependencyNotInstalled where PyBullet is missing, KeyError for an unknown body,
     ClosedEnvironmentError for any use after `close`.
@@ -88,7 +88,7 @@ class Simulation:
     def __init__(self) -> None:
         self._bullet: Any = _pybullet()
         self._client: int = self._bullet.connect(self._bullet.DIRECT)
-        self.cleared = 0
+        self.cleared = self.stirred = 0
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._forget()
 
@@ -133,8 +133,8 @@ class Simulation:
             "createMultiBody",
             baseMass=MASS if dynamic else 0.0,
             baseCollisionShapeIndex=shape,
-            basePosition=_floats(position),
-            baseOrientation=_quaternion(rotation),
+            basePosition=floats(position),
+            baseOrientation=quaternion(rotation),
         )
         if dynamic:
             self.call(
@@ -142,13 +142,13 @@ class Simulation:
                 number,
                 -1,
                 # PyBullet gives a hull no inertia of its own, so it would never tip over: that of its box
-                localInertiaDiagonal=_box_inertia(mesh.vertices, MASS),
+                localInertiaDiagonal=box_inertia(mesh.vertices, MASS),
                 # without friction against rolling a ball would never come to rest
                 rollingFriction=1e-3,
                 spinningFriction=1e-3,
             )
         reach = float(np.sqrt((np.asarray(mesh.vertices) ** 2).sum(axis=1).max()))
-        self._bodies[name] = _Body(mesh, number, _floats(position), reach)
+        self._bodies[name] = _Body(mesh, number, floats(position), reach)
 
     def add_table(self, height: float = 0.0) -> None:
         """A fixed horizontal table, 4 m wide, with its top at `height` metres."""
@@ -175,10 +175,10 @@ class Simulation:
     def move(self, name: str, position: np.ndarray, rotation: np.ndarray) -> None:
         """Put a body elsewhere, at rest; arguments as for `add_mesh`."""
         body = self._body(name)
-        body.centre = _floats(position)
+        body.centre = floats(position)
         for number in (body.number, body.visual):
             if number is not None:
-                self.call("resetBasePositionAndOrientation", number, body.centre, _quaternion(rotation))
+                self.call("resetBasePositionAndOrientation", number, body.centre, quaternion(rotation))
 
     def remove(self, name: str) -> None:
         """Take a body out of the world."""
@@ -191,6 +191,7 @@ class Simulation:
     def settle(self, seconds: float = 5.0) -> bool:
         """Let gravity act until all is at rest; False where it isn't after `seconds` of simulated time."""
         self.call("setGravity", 0.0, 0.0, -9.81)
+        self.stirred += 1
         still = 0
         for _ in range(int(seconds * 240)):
             self.call("stepSimulation")
@@ -210,7 +211,7 @@ class Simulation:
         clear : metres known to be free of bodies, which aren't tried again
         """
         self._client_or_raise()
-        sx, sy, sz = _floats(start)
+        sx, sy, sz = floats(start)
         dx, dy, dz = (float(e) - s for e, s in zip(end, (sx, sy, sz), strict=True))
         length = math.sqrt(dx * dx + dy * dy + dz * dz)
         if length == 0.0:
@@ -226,8 +227,8 @@ class Simulation:
 
     def hit(self, start: np.ndarray, end: np.ndarray, name: str) -> float | None:
         """Metres from `start` (3,) to the first point of body `name` on the way to `end`; None: nothing, or another."""
-        length = math.dist(_floats(start), _floats(end))
-        ((number, _, share, _, _),) = self.call("rayTest", _floats(start), _floats(end))
+        length = math.dist(floats(start), floats(end))
+        ((number, _, share, _, _),) = self.call("rayTest", floats(start), floats(end))
         return share * length if number == self._body(name).number else None
 
     def nearest(self, position: np.ndarray, radius: float, margin: float, name: str) -> Nearest | None:
@@ -236,7 +237,7 @@ class Simulation:
         None where neither is within `margin` metres of its skin. Exact: a ball is held against the true triangles.
         The margin costs: a ball meets all triangles in it.
         """
-        body, centre = self._body(name), _floats(position)
+        body, centre = self._body(name), floats(position)
         found: Nearest | None = None
         if self._table is not None and centre[2] - self._table - radius < margin:
             on_table = np.array([centre[0], centre[1], self._table])
@@ -251,7 +252,7 @@ class Simulation:
 
     def path_is_free(self, start: np.ndarray, end: np.ndarray, radius: float) -> bool:
         """Whether a ball of `radius` metres can go all the way from `start` to `end`."""
-        length = math.dist(_floats(start), _floats(end))
+        length = math.dist(floats(start), floats(end))
         return self.free_length(start, end, radius) >= length
 
     def camera(self, position: np.ndarray, rotation: np.ndarray, pixels: int, field_of_view: float) -> Images:
@@ -317,7 +318,7 @@ class Simulation:
     def _collision_shape(self, mesh: "Mesh", dynamic: bool) -> int:
         key = (mesh, dynamic)
         if key not in self._shapes:
-            source = _hull(mesh) if dynamic else self._surface(mesh)
+            source = hull(mesh) if dynamic else self._surface(mesh)
             self._shapes[key] = self.call("createCollisionShape", self._bullet.GEOM_MESH, **source)
         return self._shapes[key]
 
@@ -330,7 +331,7 @@ class Simulation:
     def _surface(self, mesh: "Mesh") -> dict[str, Any]:
         flags = self._bullet.GEOM_FORCE_CONCAVE_TRIMESH
         if len(mesh.vertices) < VERTEX_LIMIT and mesh.faces.size < INDEX_LIMIT:
-            return {**_triangles(mesh), "flags": flags}
+            return {**triangles(mesh), "flags": flags}
         return {"fileName": write_shape(mesh, self._temporary()), "flags": flags}
 
     def _capsule(self, radius: float, length: float) -> int:
@@ -395,32 +396,6 @@ class Simulation:
                 body.visual = self.call(
                     "createMultiBody",
                     baseVisualShapeIndex=self._picture(body.mesh),
-                    basePosition=_floats(position),
-                    baseOrientation=_quaternion(rotation),
+                    basePosition=floats(position),
+                    baseOrientation=quaternion(rotation),
                 )
-
-
-def _floats(vector: Any) -> Point:
-    x, y, z = vector
-    return float(x), float(y), float(z)
-
-
-def _quaternion(rotation: np.ndarray) -> tuple[float, ...]:
-    return tuple(Rotation.from_matrix(rotation).as_quat().tolist())
-
-
-def _box_inertia(vertices: np.ndarray, mass: float) -> list[float]:
-    squares = np.ptp(vertices, axis=0) ** 2
-    return (mass / 12.0 * (squares.sum() - squares)).tolist()
-
-
-# PyBullet never lets go of the lists it is given: each is made once a mesh, or every new shape would cost its memory
-@cache
-def _triangles(mesh: "Mesh") -> dict[str, Any]:
-    return {"vertices": mesh.vertices.tolist(), "indices": mesh.faces.ravel().tolist()}
-
-
-@cache
-def _hull(mesh: "Mesh") -> dict[str, Any]:
-    """Of the many vertices only those of the hull matter to physics, and every one costs time at every step."""
-    return {"vertices": mesh.vertices[ConvexHull(mesh.vertices).vertices].tolist()}
