@@ -35,7 +35,8 @@ def watched(region: "Region", belief: "Belief") -> "Belief":
     doubt = belief.doubt
     if doubt is None:
         doubt = torch.zeros(len(belief.ballot.pivot), device=belief.ballot.pivot.device)
-    if belief.consensus is None or len(belief.ballot) == 0 or belief.steps <= SETTLED:
+    alive = bool((belief.ballot.log_evidence > -math.inf).any())
+    if belief.consensus is None or not alive or belief.steps <= SETTLED:
         return replace(belief, doubt=doubt)
     doubt = (doubt - newest_evidence(region, belief).clamp(max=AGREEING)).clamp(min=0.0)
     moved = doubt > ALARM
