@@ -12,6 +12,8 @@ import trimesh.resolvers
 from PIL import Image
 
 GREY = 0.7
+SMALLEST, LARGEST = 1e-5, 1000.0
+"""Bounds of an object's longest edge in metres."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,8 +63,8 @@ def read_mesh(
     longest_edge : metres to which the longest edge of the bounding box is scaled; None keeps the file's size
     colour : one flat colour instead of the file's materials
 
-    Raises ValueError for a file that cannot be read or has no faces or values that are not finite; warns of
-    missing materials and textures, which turn grey.
+    Raises ValueError for a file that cannot be read, has no faces, values that are not finite, colours outside
+    0 ... 1 or no sensible size; warns of missing materials and textures, which turn grey.
     """
     path = Path(path)
     parts = read_parts(path, None if colour is None else np.asarray(colour))
@@ -72,7 +74,20 @@ def read_mesh(
     if extent <= 0.0:
         raise ValueError(f"{path} has no extent: all its vertices are one point; export it again")
     scale = 1.0 if longest_edge is None else longest_edge / extent
-    return assemble(name or path.stem, parts, origin, scale, path)
+    return checked(assemble(name or path.stem, parts, origin, scale, path), path)
+
+
+def checked(mesh: Mesh, path: Path) -> Mesh:
+    """The mesh itself, if it can be seen and touched. Raises ValueError, naming the file it came from."""
+    size = float(np.ptp(mesh.vertices, axis=0).max())
+    if not SMALLEST <= size <= LARGEST:
+        raise ValueError(f"{path} is {size:g} m long, not {SMALLEST:g} ... {LARGEST:g}: is it in metres?")
+    plain = np.isnan(mesh.face_uv)
+    if np.isinf(mesh.face_uv).any() or (plain.any((1, 2)) != plain.all((1, 2))).any():
+        raise ValueError(f"{path} has texture coordinates that are not finite numbers: export it again")
+    if not ((mesh.face_colour >= 0.0) & (mesh.face_colour <= 1.0)).all():
+        raise ValueError(f"{path} has colours outside 0 ... 1: mend its materials, or export it again")
+    return mesh
 
 
 def assemble(name: str, parts: list[Part], origin, scale: float, path: Path | None) -> Mesh:
@@ -183,6 +198,10 @@ def read_parts(path: Path, colour: np.ndarray | None = None) -> list[Part]:
         raise ValueError(f"{path} has no faces: export it again as a triangle mesh")
     if not all(np.isfinite(part.vertices).all() for part in parts):
         raise ValueError(f"{path} has vertices that are not finite numbers: export it again")
+    if not all(part.faces.min() >= 0 and part.faces.max() < len(part.vertices) for part in parts):
+        raise ValueError(f"{path} has faces of vertices that are not there: export it again")
+    if not all(part.uv is None or part.uv.shape[1:] == (3, 2) for part in parts):
+        raise ValueError(f"{path} has texture coordinates that are not pairs: export it again")
     if resolver.missing and colour is None:
         warnings.warn(f"{path}: {', '.join(resolver.missing)} missing, grey instead", stacklevel=2)
     return parts

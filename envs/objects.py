@@ -66,7 +66,11 @@ def open_catalogue(source: str) -> Catalogue:
         return _open_default(24 if source == "default" else 26)
     if source == "solids":
         return Catalogue(dict.fromkeys(_SOLIDS, _solid))
-    path = Path(source).expanduser()
+    try:
+        path = Path(source).expanduser()
+        path.is_dir()
+    except (OSError, RuntimeError) as error:  # a name too long; ~ of nobody
+        raise ValueError(f"{source[:80]!r} is no path: {error}; give the path of an existing folder") from error
     if path.suffix.lower() == ".urdf":
         if not path.is_file():
             raise ValueError(f"no URDF file {path}: give the path of an existing one")

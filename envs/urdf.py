@@ -7,7 +7,7 @@ import numpy as np
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from .mesh import GREY, Mesh, Part, assemble, read_parts
+from .mesh import GREY, Mesh, Part, assemble, checked, read_parts
 
 
 def read_urdf(path: Path, name: str) -> Mesh:
@@ -20,7 +20,7 @@ def read_urdf(path: Path, name: str) -> Mesh:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     corners = np.concatenate([part.vertices[part.faces].reshape(-1, 3) for part in parts])
-    return assemble(name, parts, (corners.min(0) + corners.max(0)) / 2.0, 1.0, None)
+    return checked(assemble(name, parts, (corners.min(0) + corners.max(0)) / 2.0, 1.0, None), path)
 
 
 def _visual_parts(robot: ElementTree.Element, path: Path) -> list[Part]:
@@ -65,11 +65,15 @@ def _named(joint: ElementTree.Element, tag: str) -> str:
     return element.attrib["link"]
 
 
-def _numbers(text: str | None, default: str) -> np.ndarray:
+def _numbers(text: str | None, default: str, counts: tuple[int, ...] = (3,)) -> np.ndarray:
+    """As many finite numbers as one of `counts`."""
     try:
-        return np.array([float(word) for word in (text or default).split()])
+        numbers = np.array([float(word) for word in (text or default).split()])
     except ValueError as error:
         raise ValueError(f"expected numbers, got {text!r}: expand macros first") from error
+    if len(numbers) not in counts or not np.isfinite(numbers).all():
+        raise ValueError(f"expected {' or '.join(map(str, counts))} finite numbers, got {text!r}: mend the file")
+    return numbers
 
 
 def _pose(origin: ElementTree.Element | None) -> np.ndarray:
@@ -82,7 +86,7 @@ def _pose(origin: ElementTree.Element | None) -> np.ndarray:
 
 def _rgba(material: ElementTree.Element) -> np.ndarray | None:
     colour = material.find("color")
-    return None if colour is None else _numbers(colour.get("rgba"), f"{GREY} {GREY} {GREY} 1")[:3]
+    return None if colour is None else _numbers(colour.get("rgba"), f"{GREY} {GREY} {GREY} 1", (3, 4))[:3]
 
 
 def _moved(part: Part, pose: np.ndarray) -> Part:
@@ -95,12 +99,11 @@ def _shape_parts(geometry: ElementTree.Element | None, path: Path, colour: np.nd
         raise ValueError("a <visual> without <geometry>")
     if shape.tag == "mesh":
         parts = read_parts(_beside_urdf(path, shape.get("filename", "")))
-        scale = np.diag([*np.broadcast_to(_numbers(shape.get("scale"), "1 1 1"), 3), 1.0])
+        scale = np.diag([*np.broadcast_to(_numbers(shape.get("scale"), "1 1 1", (1, 3)), 3), 1.0])
         return [_moved(_painted(part, colour), scale) for part in parts]
-    size = {key: _numbers(shape.get(key), "0") for key in ("size", "radius", "length")}
-    radius, length = float(size["radius"][0]), float(size["length"][0])
+    radius, length = (float(_numbers(shape.get(key), "0", (1,))[0]) for key in ("radius", "length"))
     if shape.tag == "box":
-        made = trimesh.creation.box(extents=size["size"])
+        made = trimesh.creation.box(extents=_numbers(shape.get("size"), "0 0 0"))
     elif shape.tag == "sphere":
         made = trimesh.creation.icosphere(subdivisions=4, radius=radius)
     elif shape.tag == "cylinder":
