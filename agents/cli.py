@@ -11,16 +11,17 @@ import tyro
 from cortical.configs.load import ConfigError, from_dict, load, preset_names, validate
 from cortical.configs.schema import Experiment
 
-from .flags import Demo, Learn, Objects, Recognise, Vote
+from .flags import Demo, Learn, Objects, Recognise, View, Vote
 
-COMMANDS: dict[str, tuple[type, str]] = {
+COMMANDS: dict[str, tuple[type, str | None]] = {
     "demo": (Demo, "demo"),
     "learn": (Learn, "default"),
     "recognise": (Recognise, "default"),
     "vote": (Vote, "five"),
+    "view": (View, None),
     "objects": (Objects, "default"),
 }
-"""Each command's flags and the preset it starts from."""
+"""Each command's flags and the preset it starts from; None: the configuration of the run it is about."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,9 +70,9 @@ def _run(name: str, words: list[str]) -> int:
         raise ConfigError(f"no command {name!r}: {meant}")
     kind, preset = COMMANDS[name]
     start, words = _starting_point(words, preset)
-    arguments: Any = tyro.cli(
-        kind, prog=f"cortical {name}", args=words, default=kind(experiment=start), config=(tyro.conf.FlagConversionOff,)
-    )
+    if start is None:
+        start = _configuration_of(_parsed(name, kind, words).run)
+    arguments = _parsed(name, kind, words, start)
     validate(arguments.experiment, "flags")
     from . import commands
 
@@ -80,7 +81,12 @@ def _run(name: str, words: list[str]) -> int:
     return 0
 
 
-def _starting_point(words: list[str], preset: str) -> tuple[Experiment, list[str]]:
+def _parsed(name: str, kind: type, words: list[str], start: Experiment | None = None) -> Any:
+    default = kind() if start is None else kind(experiment=start)
+    return tyro.cli(kind, prog=f"cortical {name}", args=words, default=default)
+
+
+def _starting_point(words: list[str], preset: str | None) -> tuple[Experiment | None, list[str]]:
     """The configuration that flags go on top of, and the words without --config and --from-run."""
     words, given = list(words), {}
     for flag in ("--config", "--from-run"):
@@ -96,7 +102,8 @@ def _starting_point(words: list[str], preset: str) -> tuple[Experiment, list[str
         raise ConfigError("give --config or --from-run, not both")
     if "--from-run" in given:
         return _configuration_of(Path(given["--from-run"])), words
-    return load(given.get("--config", preset)), words
+    start = given.get("--config", preset)
+    return None if start is None else load(start), words
 
 
 def _configuration_of(folder: Path) -> Experiment:
@@ -104,7 +111,7 @@ def _configuration_of(folder: Path) -> Experiment:
 
     file = folder / "run.json"
     if not file.exists():
-        raise ConfigError(f"{folder} is not a run folder (no run.json in it)")
+        raise ConfigError(f"{folder} is not a run folder (no run.json in it); `cortical demo` makes runs/demo")
     return from_dict(json.loads(file.read_text())["config"], str(file))
 
 

@@ -1,5 +1,7 @@
 """The commands behind `cortical`, with all that is heavy."""
 
+import webbrowser
+
 import torch
 from rich.console import Console
 
@@ -7,7 +9,7 @@ from cortical.envs.sensors import shared_catalogue
 
 from . import pictures, runs, story
 from .episode import EpisodeRecord
-from .flags import Demo, Learn, Objects, Recognise, Vote
+from .flags import Demo, Learn, Objects, Recognise, View, Vote
 from .records import RunFolder
 
 console = Console()
@@ -36,6 +38,7 @@ def demo(arguments: Demo) -> None:
     )
     pictures.run_picture({"1 column": one, many: several}, folder.path / "run.png")
     console.print(f"\npictures: {folder.path / 'episode.png'} and {folder.path / 'run.png'}")
+    console.print(f"see it move: cortical view {folder.path}", highlight=False, soft_wrap=True)
 
 
 def learn(arguments: Learn) -> None:
@@ -75,6 +78,51 @@ def vote(arguments: Vote) -> None:
     console.print(story.vote_table(results))
     pictures.vote_picture(results, folder.path / "vote.png")
     console.print(f"rows, traces and vote.png: {folder.path}")
+
+
+def view(arguments: View) -> None:
+    """Write the page of an episode, or serve the live page."""
+    torch.set_num_threads(1)
+    if arguments.live:
+        _live(arguments)
+        return
+    from .page import write_page
+    from .shown import shown
+
+    one = shown(arguments.run, arguments.episode, arguments.object, arguments.maps)
+    path = write_page(one, arguments.out or arguments.run / "view.html")
+    console.print(f"{one.record.object}, {one.label}: {story.ending(one.record)}", highlight=False, soft_wrap=True)
+    console.print(f"open it in a browser: {path}", highlight=False, soft_wrap=True)
+    if arguments.open:
+        webbrowser.open(path.resolve().as_uri())
+
+
+def _live(arguments: View) -> None:
+    import numpy as np
+
+    from .drive import Drive
+    from .live import LivePage
+    from .shown import episodes_shown, read_maps
+
+    experiment = arguments.experiment
+    folder = RunFolder.to_read(arguments.maps or arguments.run, experiment)
+    maps = read_maps(folder, set(runs.known_names(experiment)))
+    recorded = episodes_shown(arguments.run, arguments.episode, arguments.object, arguments.maps)
+    drive = Drive(experiment, maps, np.random.default_rng(experiment.seed)) if maps else None
+    page = LivePage(drive, recorded, arguments.port)
+    console.print(f"{page.address}   (end it with Ctrl-C)", highlight=False)
+    if drive is None:
+        console.print("no maps here: nothing to drive with. Say where they are with --maps")
+    if arguments.open:
+        webbrowser.open(page.address)
+    try:
+        page.run()
+    except KeyboardInterrupt:
+        console.print("\nended")
+    finally:
+        page.close()
+        if drive is not None:
+            drive.close()
 
 
 def objects(arguments: Objects) -> None:

@@ -8,7 +8,8 @@ import tyro
 
 from cortical.configs.schema import Experiment
 
-Settings = Annotated[Experiment, tyro.conf.arg(name="")]
+Settings = Annotated[Experiment, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
+Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 
 
 @dataclass
@@ -64,6 +65,29 @@ class Vote:
     """Random poses per object."""
     columns: tuple[int, ...] = (1, 2, 5, 9)
     """Numbers of columns to compare."""
+    experiment: Settings = field(default_factory=Experiment)
+
+
+@dataclass
+class View:
+    """Show an episode of a run as a page that plays, or drive the eye yourself (--live)."""
+
+    run: tyro.conf.Positional[Path] = Path("runs/demo")
+    """Run folder with episodes."""
+    episode: int | None = None
+    """The number of the episode, counted from 1 (default: the one that tells best)."""
+    object: str | None = None
+    """An episode of this object."""
+    out: Path | None = None
+    """The page to write (default: view.html in the run folder)."""
+    maps: Path | None = None
+    """Run folder with learnt maps (default: RUN itself)."""
+    live: Switch = False
+    """Serve a page on this machine: go through the episodes step by step, or drive the eye by keys and buttons."""
+    port: int | None = None
+    """Of the live page (default: one that is free)."""
+    open: Switch = False
+    """Open the page in the browser."""
     experiment: Settings = field(default_factory=Experiment)
 
 

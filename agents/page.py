@@ -29,6 +29,25 @@ from .viser_view import FIELD_OF_VIEW, ViserView, close_server, open_server
 
 SECONDS = 2.0
 """A step of the recording lasts so long; half a second more or less is nothing to its clock of tenths."""
+STYLE = """<style>
+.live { font-size: 13px; line-height: 1.4; padding: 0 2px } .live h2 { font-size: 15px; margin: 0 0 2px }
+.live p { margin: 0 0 6px } .live .note { color: #8a4b00; min-height: 1.4em }
+.live table { border-collapse: collapse; width: 100%; margin-top: 6px }
+.live th { text-align: left; color: #666; border-bottom: 1px solid #ccc }
+.live td { border-bottom: 1px solid #eee; padding: 1px 4px 1px 0; white-space: nowrap }
+.live .columns { max-height: 14em; overflow: auto }
+.chip { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin-right: 6px }
+</style>"""
+"""How words and tables look where the page's own style doesn't reach."""
+WHAT = {
+    "see-through solid": "the object itself",
+    "dense points": "learnt maps, where columns think they lie",
+    "pale points": "other poses still possible",
+    "coloured lines": "votes, from what a column met to its object",
+    "black dots": "what a sensor met (grey: before)",
+    "black line, dashes": "its way, and where it goes next",
+}
+"""What is what in the scene."""
 TEMPLATE = Path(__file__).with_name("page.html")
 
 
@@ -74,6 +93,7 @@ def page(shown: Shown, scene: str) -> str:
         "count": str(len(steps)),
         "story": "\n".join(_line(k, line) for k, line in zip(turning_points(record), tell(record), strict=True)),
         "legend": legend(shown),
+        "what": "\n".join(f"<li><b>{thing}:</b> {word}</li>" for thing, word in WHAT.items()),
         "plots": picture,
         "scene": html.escape(scene, quote=True),
         "script": json.dumps({"seconds": SECONDS, "marks": marks}),

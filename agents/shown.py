@@ -24,10 +24,10 @@ from .story import worth_telling
 
 TALL, LEAST = 0.5, 0.3
 """Shares of the height of the picture: what the object fills if nothing else is to be seen, and at least."""
+MOST = 40
+"""Episodes to choose from in the live page."""
 ROOM = 1.15
 """What is to be seen takes so much room, with its margin."""
-ASPECT = 1.4
-"""Width over height of the picture, at least."""
 
 
 @dataclass(frozen=True)
@@ -52,25 +52,25 @@ class Shown:
         view, body = view_of(self.experiment), body_of(self.experiment)
         return snapshot(trace[: step + 1], self.maps, self.colours, view, goal, body)
 
-    def camera(self, field_of_view: float) -> tuple[np.ndarray, np.ndarray]:
-        """From where (3,) to look at what (3,): as much as possible of what was sensed is in sight."""
+    def camera(self, field_of_view: float, aspect: float = 1.4) -> tuple[np.ndarray, np.ndarray]:
+        """From where (3,) to look at what (3,): as much as possible of what was sensed is in sight. See `stand`."""
         position, rotation = np.asarray(self.record.position), np.asarray(self.record.rotation)
         eyes = np.array([step.eye for step in self.record.trace] + [s.goal[0] for s in self.record.trace if s.goal])
         rays = [(step.eye, point) for step in self.record.trace for point in step.location if point]
         camera = best_camera(self.mesh, position, rotation, eyes, np.array(rays, float).reshape(-1, 2, 3))
         solid = self.mesh.vertices @ rotation.T + position
         sign = position + np.array([0.0, 0.0, ABOVE * np.linalg.norm(self.mesh.vertices, axis=1).max()])
-        return stand(solid, np.concatenate([eyes, sign[None]]), camera.position - position, field_of_view)
+        return stand(solid, np.concatenate([eyes, sign[None]]), camera.position - position, field_of_view, aspect)
 
 
 def stand(
-    solid: np.ndarray, others: np.ndarray, bearing: np.ndarray, field_of_view: float
+    solid: np.ndarray, others: np.ndarray, bearing: np.ndarray, field_of_view: float, aspect: float = 1.4
 ) -> tuple[np.ndarray, np.ndarray]:
     """Where a camera stands (3,) and what it looks at (3,), on this `bearing` (3,) from the object: so near that the
     object fills a good part of the picture, so far that the others are in it too if that leaves the object large.
 
     solid : (n, 3) points of the object; others : (m, 3) points; metres, world frame
-    field_of_view : of the camera from top to bottom, radians
+    field_of_view : of the camera from top to bottom, radians; aspect : width over height of its picture
     """
     ahead = -bearing / np.linalg.norm(bearing)
     right = np.cross(ahead, (0.0, 0.0, 1.0))
@@ -80,11 +80,11 @@ def stand(
     distance, target = math.inf, middle
     for _ in range(4):  # what is nearer looks larger, which moves the camera back
         own, all_of = (_box((x - middle) @ axes, (x - middle) @ ahead, distance) for x in (solid, np.r_[solid, others]))
-        wanted = ROOM * max(all_of[1, 1] - all_of[0, 1], (all_of[1, 0] - all_of[0, 0]) / ASPECT)
+        wanted = ROOM * max(all_of[1, 1] - all_of[0, 1], (all_of[1, 0] - all_of[0, 0]) / aspect)
         height = own[1, 1] - own[0, 1]
         seen = float(np.clip(wanted, height / TALL, height / LEAST))  # metres from top to bottom, at the object
         distance = seen / (2 * math.tan(field_of_view / 2))
-        half = seen / 2 * np.array([ASPECT, 1.0]) / math.sqrt(ROOM)
+        half = seen / 2 * np.array([aspect, 1.0]) / math.sqrt(ROOM)
         low, high = np.minimum(own[1] - half, 0.0), np.maximum(own[0] + half, 0.0)  # the object itself stays inside
         target = middle + axes @ np.clip(all_of.mean(0), low, high)
     return target - distance * ahead, target
@@ -145,15 +145,34 @@ def shown(run: Path, number: int | None = None, name: str | None = None, maps: P
 
     Raises RunError where there is no such episode or run.
     """
+    return _with_maps(run, [choose(run, number, name)], maps)[0]
+
+
+def episodes_shown(
+    run: Path, number: int | None = None, name: str | None = None, maps: Path | None = None
+) -> list[Shown]:
+    """The one asked for, or the first MOST with a trace, the most columns first; none where a run has none."""
+    if number is not None or name is not None:
+        return [shown(run, number, name, maps)]
+    done = [(label, record) for label, records in episodes_in(run).items() for record in records.values()]
+    traced = sorted((one for one in done if one[1].trace), key=lambda one: -len(one[1].trace[0].columns))
+    return _with_maps(run, traced[:MOST], maps)
+
+
+def _with_maps(run: Path, episodes: list[tuple[str, EpisodeRecord]], maps: Path | None) -> list[Shown]:
     experiment = experiment_of(run)
-    label, record = choose(run, number, name)
-    folder = RunFolder.to_read(maps, experiment) if maps is not None else RunFolder.to_read(run, experiment)
-    names = ranked(record.trace)
-    voted = {pose.object for step in record.trace for pose in step.hypotheses}
-    known = read_maps(folder, {*names, *voted} - {UNKNOWN})
-    colours = dict(zip(names, colours_of(names), strict=True))
-    mesh = shared_catalogue(experiment.world.objects).mesh(record.object)
-    return Shown(label, record, experiment, mesh, known, colours)
+    folder = RunFolder.to_read(run if maps is None else maps, experiment)
+    steps = [step for _, record in episodes for step in record.trace]
+    names = {pose.object for step in steps for pose in step.hypotheses}.union(*(step.posterior for step in steps))
+    known = read_maps(folder, names - {UNKNOWN})
+    catalogue = shared_catalogue(experiment.world.objects)
+
+    def one(label: str, record: EpisodeRecord) -> Shown:
+        top = ranked(record.trace)
+        colours = dict(zip(top, colours_of(top), strict=True))
+        return Shown(label, record, experiment, catalogue.mesh(record.object), known, colours)
+
+    return [one(*episode) for episode in episodes]
 
 
 def read_maps(folder: RunFolder, names: set[str]) -> dict[str, ObjectMap]:
