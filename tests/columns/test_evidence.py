@@ -22,7 +22,8 @@ SPACING, BITS, WINNERS = 0.004, 128, 6
 SURFACE = FeatureSchema()
 SCHEMAS = {
     "surface": SURFACE,
-    "sdr": FeatureSchema(surface=False, code_bits=BITS, code_winners=WINNERS),
+    "sdr": FeatureSchema(surface=False, colour=False, code_bits=BITS, code_winners=WINNERS),
+    "shape": FeatureSchema(colour=False),
     "both": FeatureSchema(code_bits=BITS, code_winners=WINNERS),
 }
 NAMES = ("egg", "ring")
@@ -423,7 +424,7 @@ def test_a_region_names_the_object_and_finds_its_pose(atlases, features, known, 
     assert int(agreed.object_index) == known
     assert float(agreed.log_odds) > 0
     assert (agreed.pose.location[0] - pose.location).norm() < 0.01
-    if known == NAMES.index("egg"):  # its half-turns about its axes look alike but for the colour
+    if known == NAMES.index("egg") and features != "shape":  # its half-turns look alike but for the colour
         assert rotation_angle(agreed.pose.rotation[0], pose.rotation) < 0.3
     assert belief.steps == steps
     assert agreed.column_log_posterior.shape == (1, columns, len(NAMES) + 1)

@@ -20,7 +20,8 @@ from cortical.columns.testing import check_column, check_hypotheses
 BITS, WINNERS = 64, 4
 SCHEMAS = {
     "surface": FeatureSchema(),
-    "sdr": FeatureSchema(surface=False, code_bits=BITS, code_winners=WINNERS),
+    "sdr": FeatureSchema(surface=False, colour=False, code_bits=BITS, code_winners=WINNERS),
+    "shape": FeatureSchema(colour=False),
     "both": FeatureSchema(code_bits=BITS, code_winners=WINNERS),
 }
 SCHEMA = SCHEMAS["surface"]
