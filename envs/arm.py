@@ -19,6 +19,7 @@ from typing import Literal
 import numpy as np
 import trimesh
 
+from .bodies import RADIUS as EYE
 from .bodies import Eye
 from .finger import Finger
 from .mesh import Mesh, read_mesh
@@ -67,7 +68,7 @@ POSTURES, TRIED, GOALS = 4000, 12, 4
 class Motion:
     """What came of a movement: where eye and fingertip now are.
 
-    path_length : radians, the way of the joints; blocked : whether it stopped before its goal
+    path_length : metres that the hand went; blocked : whether it stopped before its goal
     """
 
     eye: Eye
@@ -114,28 +115,32 @@ class Arm:
     def move_to(self, joints: np.ndarray) -> Motion:
         """Go straight to joint angles (7,), until something is in the way."""
         start, way = self.robot.joints, np.asarray(joints, dtype=float) - self.robot.joints
-        share = self._free_share(start, way)
+        share, length = self._free_way(start, way)
         self.robot.set_joints(start + way * share)
-        return Motion(self.eye, self.tip, float(np.linalg.norm(way)) * share, share < 1.0)
+        return Motion(self.eye, self.tip, length, share < 1.0)
 
     def moves_to(self, position: np.ndarray, rotation: np.ndarray, frame: Frame = "eye") -> Motion:
         """`reach` a pose and go there: straight, or else over one of the postures `VIA`, or after drawing back.
 
+        rotation : (3, 3), or (r, 3, 3) any of which will do
         Stays where it is, blocked, if the pose can't be reached; goes straight as far as it can, if no way is free.
         """
-        goals, drawn = list(islice(self._solutions(position, rotation, frame), GOALS)), 0.0
+        turns = np.asarray(rotation, dtype=float).reshape(-1, 3, 3)
+        found = (goal for turn in turns for goal in self._solutions(position, turn, frame))
+        goals, start = [], self.robot.joints
+        for goal in islice(found, GOALS):
+            goals.append(goal)
+            if (length := self._way_round(start, goal)) is not None:
+                return Motion(self.eye, self.tip, length, False)
+            self.robot.set_joints(start)
         if not goals:
             return Motion(self.eye, self.tip, 0.0, True)
-        for back in (0.0, BACK):
-            if back:
-                drawn = self.draw_back(back).path_length
-            start = self.robot.joints
-            for goal in goals:
-                length = self._way_round(start, goal)
-                if length is not None:
-                    self.robot.set_joints(goal)
-                    return Motion(self.eye, self.tip, drawn + length, False)
-            self.robot.set_joints(start)
+        drawn = self.draw_back(BACK).path_length
+        start = self.robot.joints
+        for goal in goals:
+            if (length := self._way_round(start, goal)) is not None:
+                return Motion(self.eye, self.tip, drawn + length, False)
+        self.robot.set_joints(start)
         motion = self.move_to(goals[0])
         return replace(motion, path_length=drawn + motion.path_length)
 
@@ -167,11 +172,13 @@ class Arm:
         if self.robot.touches(present, CLEARANCE):
             return True
         tip, rotation = self._pose("tip")
-        back = rotation @ [0.0, 0.0, -1.0]
-        if self.simulation.table is not None and tip[2] - RADIUS < self.simulation.table:
+        eye, back = self._pose("eye")[0], rotation @ [0.0, 0.0, -1.0]
+        if self.simulation.table is not None and min(tip[2] - RADIUS, eye[2] - EYE) < self.simulation.table:
             return True
         if present is None:
             return False
+        if self.simulation.nearest(eye, EYE, 0.0, present) is not None:
+            return True
         # the rod is a little thinner than the ball at its end, which alone may touch
         for along in np.linspace(0.0, ROD, 6):
             radius = RADIUS - (0.0005 if along else 0.0)
@@ -197,22 +204,32 @@ class Arm:
                 yield found
 
     def _way_round(self, start: np.ndarray, goal: np.ndarray) -> float | None:
-        """Radians of the first free way from `start` to `goal`, both (7,), straight or over a posture; None: none."""
-        if self._free_share(start, goal - start) == 1.0:
-            return float(np.linalg.norm(goal - start))
+        """Go from `start` to `goal`, both (7,), if a way is free, straight or over a posture: the metres that the hand
+        goes. None: none is, and the arm is anywhere."""
+        share, length = self._free_way(start, goal - start)
+        if share == 1.0:
+            return length
         for via in VIA:
-            if self._free_share(via, start - via) == 1.0 and self._free_share(via, goal - via) == 1.0:
-                return float(np.linalg.norm(via - start) + np.linalg.norm(goal - via))
+            share, length = self._free_way(start, via - start)
+            if share == 1.0:
+                share, further = self._free_way(via, goal - via)
+                if share == 1.0:
+                    return length + further
         return None
 
-    def _free_share(self, start: np.ndarray, way: np.ndarray) -> float:
-        """How much of the way from the joint angles `start` by `way`, both (7,), is free; leaves the arm somewhere."""
-        steps = max(1, math.ceil(float(np.abs(way).max()) / JOINT_STEP))
+    def _free_way(self, start: np.ndarray, way: np.ndarray) -> tuple[float, float]:
+        """How much of the way from the joint angles `start` by `way`, both (7,), is free, and how many metres the hand
+        goes on it. Leaves the arm at the end, or where it is blocked."""
+        steps, length = max(1, math.ceil(float(np.abs(way).max()) / JOINT_STEP)), 0.0
+        self.robot.set_joints(start)
+        here = self.robot.hand()[0]
         for k in range(1, steps + 1):
             self.robot.set_joints(start + way * (k / steps))
             if self.blocked():
-                return (k - 1) / steps
-        return 1.0
+                return (k - 1) / steps, length
+            before, here = here, self.robot.hand()[0]
+            length += math.dist(before, here)
+        return 1.0, length
 
     def _line(self, end: np.ndarray, rotation: np.ndarray) -> Motion:
         """Move the fingertip straight to `end` (3,), the hand turned as it is."""
@@ -224,7 +241,7 @@ class Arm:
             if not self._solve(at, rotation) or np.abs(self.robot.joints - before).max() > 0.2 or self.blocked():
                 self.robot.set_joints(before)
                 return Motion(self.eye, self.tip, length, True)
-            length += float(np.linalg.norm(self.robot.joints - before))
+            length = math.dist(start, self.tip.position)
         return Motion(self.eye, self.tip, length, False)
 
     def _solve(self, hand: np.ndarray, rotation: np.ndarray) -> bool:
