@@ -143,12 +143,13 @@ def load_policy(path: str | Path) -> PolicyNetwork:
 class Learned:
     """Moves as a trained network says.
 
-    file : a policy file; none: the one that comes with the package
+    network : a policy, or a file of one; none: the one that comes with the package
     mean : take the mean of the network's actions instead of drawing
     """
 
-    def __init__(self, file: str | Path = "", mean: bool = False) -> None:
-        self.network, self.mean = load_policy(file or SHIPPED), mean
+    def __init__(self, network: PolicyNetwork | str | Path = "", mean: bool = False) -> None:
+        self.network = network if isinstance(network, PolicyNetwork) else load_policy(network or SHIPPED)
+        self.mean = mean
 
     def goals(self, situation: Situation, random: np.random.Generator) -> list[Goal]:
         """One movement; before any sensation, a step around the origin. Raises PolicyFileError if the network was
