@@ -62,7 +62,10 @@ class ActiveRecognitionEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
     experiment : an Experiment, the name of a preset, a TOML file, or nested plain values as in `configs.load.to_dict`
     maps : a run folder, whose missing maps are learnt and kept, or a map file
     objects : names of those that appear and that the columns know; None: the whole catalogue
+    action_mode : "orbit": around where the object seems to be, "body": the body's own movement
+    reward_mode : "information": for what each movement taught, "sparse": for the decision alone, "none": always 0
     cost : of a sensation, in rewards
+    render_mode : "rgb_array", so that `render` gives pictures, or None
     Raises ValueError for settings that make no sense, naming them.
     """
 

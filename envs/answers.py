@@ -12,6 +12,13 @@ import numpy as np
 from gymnasium import spaces
 
 ActionMode = Literal["dict", "flat"]
+MEANING: dict[str, tuple[str, str]] = {
+    "move": ("see there", "the movement of each body, as in ObjectExplore"),
+    "answer": ("number", "0: no answer yet; k: the k-th object; as scores, the highest is the answer"),
+    "position": ("m", "of the object's centre, world frame; in a flat action, as a share of the largest value"),
+    "rotation": ("", "of the object: the first two columns of world_from_object, made orthonormal"),
+}
+"""Of every part of an action, its unit and what it is."""
 ROOM = 0.1
 """Metres beyond the cube of centres that an answered position may reach: on a table objects stand higher."""
 FLATTEST = 1e-6
@@ -42,17 +49,20 @@ class Form:
     "dict" : {move, answer: Discrete(objects + 1), pose: {position (3,) metres, rotation (6,)}}
     "flat" : one Box(-1, 1): m of the movement, objects + 1 scores of which the highest (of equals the first) is
         the answer, 3 of the position as a share of its largest value, 6 of the rotation
+
+    sizes : how many numbers of a flat action are of each part, in their order
     """
 
     def __init__(self, moves: spaces.Box, objects: int, cube: float, mode: ActionMode) -> None:
         self.mode, self.objects, self.farthest = mode, objects, cube / 2 + ROOM
         self._moves = moves.shape[0]
-        self._sizes = (self._moves, objects + 1, 3, 6)
+        self.sizes = {"move": self._moves, "answer": objects + 1, "position": 3, "rotation": 6}
         single = np.float32
         position = spaces.Box(-self.farthest, self.farthest, (3,), single)
         pose = spaces.Dict({"position": position, "rotation": spaces.Box(-1.0, 1.0, (6,), single)})
         apart = spaces.Dict({"move": moves, "answer": spaces.Discrete(objects + 1), "pose": pose})
-        self.space: spaces.Space[Any] = apart if mode == "dict" else spaces.Box(-1.0, 1.0, (sum(self._sizes),), single)
+        flat = spaces.Box(-1.0, 1.0, (sum(self.sizes.values()),), single)
+        self.space: spaces.Space[Any] = apart if mode == "dict" else flat
 
     def read(self, action: Any) -> tuple[np.ndarray, Answers]:
         """The movement (m,), not checked, and the answer of one agent. ValueError for what isn't an action."""
@@ -83,10 +93,11 @@ class Form:
         return np.asarray(actions["move"]), Answers(choice, position, *rotations_from_six(six))
 
     def _read_flat(self, actions: np.ndarray, count: int) -> tuple[np.ndarray, Answers]:
-        shape = (count, sum(self._sizes))
+        sizes = list(self.sizes.values())
+        shape = (count, sum(sizes))
         if actions.shape != shape:
             raise ValueError(f"a flat action is {shape[1]} numbers (see `Form`), got {actions.shape[1:]}")
-        move, scores, position, six = np.split(actions, np.cumsum(self._sizes)[:-1], axis=1)
+        move, scores, position, six = np.split(actions, np.cumsum(sizes)[:-1], axis=1)
         _finite("action", actions[:, self._moves :], (count, shape[1] - self._moves))
         choice = scores.argmax(axis=1)
         return move, Answers(choice, position * self.farthest, *rotations_from_six(six))

@@ -14,6 +14,14 @@ from typing import Protocol
 
 import numpy as np
 
+MEANING: dict[str, tuple[str, str]] = {
+    "right": ("longest path", "displacement to the body's right"),
+    "down": ("longest path", "displacement downwards, as the body sees it"),
+    "ahead": ("longest path", "displacement along the gaze, or where a finger presses"),
+    "turn right": ("largest turn", "of the gaze to the right, after the displacement"),
+    "turn down": ("largest turn", "of the gaze downwards, after the displacement"),
+}
+"""Of the five numbers of an action, in their order: the unit and what they are."""
 RADIUS = 0.01
 """The eye is a ball of this radius in metres, and stops before an obstacle."""
 

@@ -48,6 +48,8 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
 
     objects, scene, cube : as in `WorldConfig`; columns ... max_turn : as in `EyeConfig` (degrees, metres);
     fingers, finger_path, finger_turn : as in `TouchConfig`
+    obs_mode : what an observation holds, "features" of the surface, the raw "patch", or "both"
+    render_mode : "rgb_array", so that `render` gives pictures, or None
     Raises ValueError for settings that make no sense, naming them.
     """
 

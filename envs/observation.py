@@ -19,6 +19,25 @@ SHARPEST = 1000.0
 """1/m; curvatures are clipped to it."""
 UNIT = 1.001
 """Bound of the components of unit vectors, with room for rounding."""
+MEANING: dict[str, tuple[str, str]] = {
+    "eye_position": ("m", "where the eye is, world frame"),
+    "eye_rotation": ("", "world_from_eye: its columns are the eye's right, down and gaze"),
+    "finger_position": ("m", "where the middle of each fingertip is, world frame"),
+    "finger_rotation": ("", "world_from_finger: the last column is the direction in which it presses"),
+    "sensor_position": ("m", "where each sensor is, world frame"),
+    "sensor_rotation": ("", "world_from_sensor: right, down and gaze of each sensor"),
+    "location": ("m", "the point that is met, world frame; zeros where nothing is"),
+    "normal": ("", "of the surface there, a unit vector towards the sensor's side, world frame"),
+    "directions": ("", "the two principal directions there, unit vectors, world frame; their sign means nothing"),
+    "curvature": ("1/m", "principal curvatures, the larger first, positive where convex"),
+    "rgb": ("", "red, green and blue; a finger's are zeros"),
+    "hsv": ("", "hue (1 is once round the circle), saturation and value; a finger's are zeros"),
+    "on_object": ("0 or 1", "the gaze, or the finger, met the object"),
+    "valid": ("0 or 1", "the reading arrived and could be made sense of; an empty one is valid"),
+    "confidence": ("", "of the surface fit, from its residual"),
+    "patch": ("m", "of each pixel red, green, blue (no unit), and x, y, z in the sensor's frame; zeros off the object"),
+}
+"""Of every part of an observation, its unit (empty: none) and what it is."""
 
 
 def observation_space(columns: int, pixels: int, obs_mode: ObsMode, fingers: int = 0) -> spaces.Dict:

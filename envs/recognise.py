@@ -31,6 +31,9 @@ class ObjectRecognitionEnv(gym.Env[dict[str, np.ndarray], Any]):
     Reward : see `naming`, "sparse", "information" or "none". An answer ends the episode (terminated), after the
         movement of the same action was made and sensed. Its info then has result {answer, right, pose_right, add_s}
 
+    action_mode : "dict": an action is its parts by name, "flat": one array
+    reward_mode : "sparse": for answers, and a cost; "information": for looks too; "none": always 0
+    render_mode : "rgb_array", so that `render` gives pictures, or None
     world : further settings, as for `ObjectExploreEnv`
     Raises ValueError for settings that make no sense, naming them.
     """

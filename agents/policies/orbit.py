@@ -25,6 +25,14 @@ from cortical.envs.bodies import Eye, decode, encode, turned
 
 from .policy import DISTANCE, Situation
 
+MEANING: dict[str, tuple[str, str]] = {
+    "heading": ("180°", "where to step on the sphere around the object, from ahead (away from what was seen) to side"),
+    "stride": ("1", "-1: stay, 1: the longest step that the eye's limits allow"),
+    "look ahead": ("4 cm", "the point to look at, ahead of the object's seeming middle"),
+    "look aside": ("4 cm", "the same to the side"),
+    "distance": ("1", "distance from the middle, 20 cm times 1 + a quarter of this"),
+}
+"""Of the five numbers of an orbit action, in their order: the unit and what they are."""
 NEAR = 4.0
 LOOK = 0.04
 NEARER = 0.25
