@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+from cortical.columns.column import Column
 from cortical.columns.evidence.atlas import Atlas
 from cortical.columns.evidence.column import EvidenceColumn
 from cortical.columns.lateral import Lateral, topology
 from cortical.columns.messages import FeatureSchema
 from cortical.columns.object_map import ObjectMap
 from cortical.columns.region import Region
+from cortical.configs.plugins import call_plugin
 from cortical.configs.schema import Experiment
 
 from .sensing import feature_schema, touch_schema
@@ -29,8 +31,11 @@ def build_region(experiment: Experiment, maps: dict[str, ObjectMap]) -> Region:
     return Region(kinds, lateral, tuple(maps), column.first_cap, column.keep, trust, column.watchful)
 
 
-def _kinds(experiment: Experiment, maps: dict[str, ObjectMap]) -> tuple[EvidenceColumn, ...]:
-    """One batch of columns for each sense; they share an atlas, and each compares what its own schema says."""
+def _kinds(experiment: Experiment, maps: dict[str, ObjectMap]) -> tuple[Column, ...]:
+    """One batch of columns for each sense; each compares what its own schema says. Evidence columns share an atlas.
+
+    A plug-in (entry-point group cortical.columns) makes a batch of (maps, schema, number of columns, ColumnConfig).
+    """
     column, noise = experiment.column, experiment.eye.noise
     coded = next(iter(maps.values())).bits.shape[1] > 0
     schema, codes = feature_schema(column.features, noise), feature_schema("sdr", noise)
@@ -38,6 +43,9 @@ def _kinds(experiment: Experiment, maps: dict[str, ObjectMap]) -> tuple[Evidence
     if column.code_column and experiment.eye.columns >= 5 and coded:
         wanted = [(schema, experiment.eye.columns - 1), (codes, 1)]
     wanted.append((touch_schema(noise), experiment.touch.fingers))
+    if column.kind != "evidence":
+        parts = [(maps, schema, count, column) for schema, count in wanted if count]
+        return tuple(call_plugin("columns", column.kind, Column, *part) for part in parts)
     atlas = Atlas.pack(maps, codes if len(wanted) == 3 else schema).to(column.device)
     return tuple(EvidenceColumn(atlas, kind, count, column.outlier) for kind, count in wanted if count)
 

@@ -9,6 +9,7 @@ from typing import Any
 import tyro
 
 from cortical.configs.load import ConfigError, from_dict, load, preset_names, validate
+from cortical.configs.plugins import BUILT_IN, plugin_names
 from cortical.configs.schema import Experiment
 
 from .flags import Demo, Learn, Objects, Recognise, View, Vote
@@ -51,6 +52,8 @@ def usage() -> str:
     about = "Columns that learn objects by moving over them, vote, and name them."
     lines = ["usage: cortical COMMAND [flags]", "", about, ""]
     lines += [f"  {name:<10} {(kind.__doc__ or '').strip()}" for name, (kind, _) in COMMANDS.items()]
+    added = [f"{group} {', '.join(names)}" for group in BUILT_IN if (names := plugin_names(group))]
+    lines += ["", f"Plug-ins installed: {'; '.join(added)}"] if added else []
     lines += [
         "", "Every command takes:",
         f"  --config X     a preset ({', '.join(preset_names())}) or a TOML file; flags go on top",

@@ -37,7 +37,8 @@ def learning_eye(experiment: Experiment) -> EyeConfig:
     eye = experiment.eye
     return EyeConfig(
         columns=experiment.learn.patches, spread=PITCH, pixels=eye.pixels, field_of_view=eye.field_of_view,
-        backend=eye.backend, noise="clean", distance=eye.distance, max_path=eye.max_path, max_turn=eye.max_turn,
+        backend=eye.backend, sensor=eye.sensor, noise="clean", distance=eye.distance, max_path=eye.max_path,
+        max_turn=eye.max_turn,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+from .plugins import Group, choices, is_known
 from .schema import Experiment
 
 PRESETS = Path(__file__).parent
@@ -83,6 +84,9 @@ def validate(experiment: Experiment, source: str = "configuration") -> Experimen
             name = f"{table}.{key}" if table else key
             owner = type(getattr(experiment, table)) if table else Experiment
             raise ConfigError(f"{source}: {name} = {value!r}, but it must be {wanted}{_help(owner, key)}")
+    for table, key, group in NAMED:
+        if not is_known(group, value := values[table][key]):
+            raise ConfigError(f"{source}: {table}.{key} = {value!r} is not known: {choices(group, value)}")
     if experiment.eye.columns + experiment.touch.fingers == 0:
         raise ConfigError(f"{source}: eye.columns and touch.fingers are both 0: nothing would be sensed")
     column, learning = experiment.column, experiment.learn
@@ -142,6 +146,11 @@ RANGES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
     ("decision", "max_sensations", *_at_least(1, 1_000_000_000)),
 )
 """(table, key, what must hold, the same in words)"""
+
+NAMED: tuple[tuple[str, str, Group], ...] = (
+    ("eye", "sensor", "sensors"), ("column", "kind", "columns"), ("policy", "name", "policies"),
+)  # fmt: skip
+"""(table, key, group of plug-ins): a name that is built in or installed"""
 
 
 def _find(source: str | Path) -> Path:

@@ -11,7 +11,6 @@ Backend = Literal["rays", "camera"]
 Condition = Literal["clean", "noise", "rawnoise", "dropout"]
 Features = Literal["surface", "sdr", "both"]
 Topology = Literal["all-to-all", "ring", "grid", "small-world", "random", "none"]
-PolicyName = Literal["saccade", "information_gain", "learned"]
 
 
 @dataclass(frozen=True)
@@ -19,7 +18,7 @@ class WorldConfig:
     """The world: which objects there are and how one is presented."""
 
     objects: str = "default"
-    """Catalogue: default, default-hard, solids, a folder of meshes in the YCB layout, or a URDF file."""
+    """Catalogue: default, default-hard, solids, a plug-in, a folder of meshes in the YCB layout, or a URDF file."""
     scene: Literal["held", "table"] = "held"
     """held: the object floats at the given pose; table: it comes to rest on a table by gravity."""
     cube: float = 0.10
@@ -40,6 +39,8 @@ class EyeConfig:
     """Width of one patch in degrees (12 at most)."""
     backend: Backend = "rays"
     """rays: Embree on the meshes at PyBullet's poses; camera: PyBullet's own renderer, same record."""
+    sensor: str = "surface"
+    """What reads a patch's image: surface (a quadric fitted to its depth), or a plug-in by its name."""
     noise: Condition = "noise"
     """Sensor noise: clean, noise, rawnoise (depth pixels too) or dropout."""
     distance: float = 0.20
@@ -66,6 +67,8 @@ class TouchConfig:
 class ColumnConfig:
     """The evidence column: its maps, its noise model, and how many hypotheses it keeps alive."""
 
+    kind: str = "evidence"
+    """evidence: explicit hypotheses; or a kind of column that a plug-in adds, by its name."""
     features: Features = "surface"
     """What a column stores and compares: the surface record, a sparse code of the patch, or both."""
     node_spacing: float = 0.004
@@ -102,14 +105,14 @@ class LateralConfig:
 class PolicyConfig:
     """The motor policy."""
 
-    name: PolicyName = "information_gain"
-    """saccade: random glances; information_gain: the movement expected to teach most; learned: as a network says."""
+    name: str = "information_gain"
+    """saccade: random glances; information_gain: what should teach most; learned: as a network says; or a plug-in."""
     candidates: int = 32
     """Movements weighed against each other at every step."""
     hypotheses: int = 16
     """Hypotheses whose predictions are compared."""
     file: str = ""
-    """Policy file of `learned`; empty: the one that comes with the package."""
+    """Policy file of `learned` (empty: the one that comes with the package), or of a plug-in."""
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from .picture import over_the_shoulder
 from .placing import checked_options, one_of, positive
 from .pushing import push
 from .record import Images
-from .sensors import Sensors, shared_bank, shared_catalogue, shared_retina
+from .sensors import Sensors, shared_catalogue, shared_retina
 from .world import Scene, World
 
 
@@ -64,6 +64,7 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         field_of_view: float = 6.0,
         spread: float = 5.0,
         backend: Backend = "rays",
+        sensor: str = "surface",
         noise: Condition = "clean",
         obs_mode: ObsMode = "features",
         cube: float = 0.1,
@@ -88,14 +89,14 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         self._obs_mode: ObsMode = obs_mode
         self.objects = shared_catalogue(objects).names
         self.limits = Limits(max_path, math.radians(max_turn))
-        eye = EyeConfig(columns=columns, pixels=pixels, field_of_view=field_of_view, spread=spread, noise=noise)
-        self.sensors = Sensors(eye)
+        patch = {"pixels": pixels, "field_of_view": field_of_view, "sensor": sensor}
+        self.sensors = Sensors(EyeConfig(columns=columns, spread=spread, noise=noise, **patch))
         self.hand = Hand(objects, fingers, noise, Limits(finger_path, math.radians(finger_turn))) if fingers else None
         self.source, self._distance = objects, distance
         self._backend: Backend = backend
         self._scene = Scene(objects, cube, -cube / 2 if scene == "table" else None)
         self._retina = shared_retina(objects, pixels, self.sensors.field_of_view)
-        self._bank = shared_bank(objects, pixels, self.sensors.field_of_view) if noise == "dropout" else None
+        self._bank = self.sensors.bank(objects)
         self.observation_space: spaces.Dict = observation_space(columns, pixels, obs_mode, fingers)  # pyright: ignore[reportIncompatibleVariableOverride]
         self._bodies = (columns > 0) + fingers
         self.action_space = spaces.Box(-1.0, 1.0, (5 * self._bodies,), np.float32)

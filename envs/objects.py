@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
+from cortical.configs.plugins import call_plugin, choices, plugin_names
+
 from .mesh import Mesh, Part, assemble, read_mesh
 from .urdf import read_urdf
 
-__all__ = ["Catalogue", "Mesh", "open_catalogue", "read_mesh"]
+__all__ = ["Catalogue", "Mesh", "open_catalogue", "read_mesh", "solid"]
 
 _SUFFIXES = (".obj", ".stl", ".ply")
 _COLOURS = ((0.8, 0.25, 0.2), (0.75, 0.75, 0.72), (0.25, 0.45, 0.75), (0.85, 0.7, 0.2))
@@ -56,6 +58,8 @@ def open_catalogue(source: str) -> Catalogue:
 
     "default", "default-hard" : meshes of the installed pybullet_data, longest edge 12 cm
     "solids" : sphere, cylinder, torus, ... of known curvature, made in code
+    the name of a plug-in : what a package adds as an entry point of the group cortical.objects, a function without
+        arguments that gives a Catalogue; a folder of the same name is "./NAME"
     a folder : DIR/{name}/model.obj (or any one mesh in there), metres; "DIR#set" takes the names that
         DIR/objects.json lists under "sets"
     a .urdf file : its visual shapes at zero joint angles, as one object
@@ -66,6 +70,8 @@ def open_catalogue(source: str) -> Catalogue:
         return _open_default(24 if source == "default" else 26)
     if source == "solids":
         return Catalogue(dict.fromkeys(_SOLIDS, _solid))
+    if source in plugin_names("objects"):
+        return call_plugin("objects", source, Catalogue)
     try:
         path = Path(source).expanduser()
         path.is_dir()
@@ -108,8 +114,8 @@ def _open_default(count: int) -> Catalogue:
 def _open_folder(folder: Path, chosen: str | None) -> Catalogue:
     if not folder.is_dir():
         raise ValueError(
-            f"no folder {folder}: give default, default-hard, solids, a .urdf file or a folder with one "
-            "sub-folder an object"
+            f"no folder {folder}: give a .urdf file, a folder with one sub-folder an object, or a name; "
+            f"{choices('objects', str(folder))}"
         )
     paths = {sub.name: path for sub in sorted(folder.iterdir()) if (path := _mesh_file(sub)) is not None}
     if not paths:
@@ -142,11 +148,14 @@ def _names_of_set(folder: Path, chosen: str) -> tuple[str, ...]:
     return tuple(sets[chosen])
 
 
-def _solid(name: str) -> Mesh:
-    shape = _SOLIDS[name]()
-    colour = np.asarray(_COLOURS[list(_SOLIDS).index(name) % len(_COLOURS)])
-    part = Part(np.asarray(shape.vertices), np.asarray(shape.faces), None, None, colour)
+def solid(name: str, shape: trimesh.Trimesh, colour: tuple[float, float, float]) -> Mesh:
+    """An object made in code: a shape in metres, wherever it lies, in one colour (red, green, blue in 0 ... 1)."""
+    part = Part(np.asarray(shape.vertices), np.asarray(shape.faces), None, None, np.asarray(colour))
     return assemble(name, [part], shape.bounds.mean(0), 1.0, None)
+
+
+def _solid(name: str) -> Mesh:
+    return solid(name, _SOLIDS[name](), _COLOURS[list(_SOLIDS).index(name) % len(_COLOURS)])
 
 
 def _ellipsoid() -> trimesh.Trimesh:

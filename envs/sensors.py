@@ -1,14 +1,16 @@
 """The sensors an eye carries: one patch per column at fixed angles around the gaze, all with the same noise.
 
-images (rays or camera) -> noise on the depth pixels -> surface fit -> noise on the record
+images (rays or camera) -> noise on the depth pixels -> surface fit, or another sensor -> noise on the record
 """
 
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 
+from cortical.configs.plugins import load_plugin
 from cortical.configs.schema import Condition, EyeConfig
 
 from .bodies import Eye, gaze_turn
@@ -27,6 +29,31 @@ BANK_VIEWS = 64
 
 See = Callable[[np.ndarray, np.ndarray], Images]
 """sensor positions (b, 3) and rotations (b, 3, 3) -> what they see"""
+
+
+class Sensor(Protocol):
+    """What reads the images of b patches; noise on the record comes afterwards. A plug-in of the group
+    cortical.sensors is one, or `surface.fit` itself."""
+
+    def __call__(
+        self,
+        images: Images,
+        pixels: int,
+        field_of_view: float,
+        sensor_position: np.ndarray,
+        sensor_rotation: np.ndarray,
+        footprint: float = 0.003,
+        depth_noise: float = 0.0,
+        /,
+    ) -> Record:
+        """The record; arguments as those of `surface.fit`. Each patch is read by itself, without a random draw, and
+        the images stay as they are: so many worlds at once give what each gives alone."""
+        ...
+
+
+def sensor_of(name: str) -> Sensor:
+    """The sensor of that name: "surface", or a plug-in's. Raises `plugins.PluginError` for an unknown one."""
+    return fit if name == "surface" else load_plugin("sensors", name)
 
 
 def patch_angles(columns: int, spread: float) -> np.ndarray:
@@ -58,7 +85,7 @@ def patch_rotations(columns: int, spread: float) -> np.ndarray:
 class Sensors:
     """The patches of one eye.
 
-    Raises ValueError for a patch wider than 12 degrees.
+    Raises ValueError for a patch wider than 12 degrees, and for a sensor that there isn't.
     """
 
     def __init__(self, config: EyeConfig) -> None:
@@ -67,6 +94,7 @@ class Sensors:
         self.pixels = config.pixels
         self.field_of_view = math.radians(config.field_of_view)
         self.condition: Condition = config.noise
+        self.name, self.read = config.sensor, sensor_of(config.sensor)
         self.eye_from_sensor = patch_rotations(config.columns, config.spread)
 
     def __len__(self) -> int:
@@ -98,8 +126,14 @@ class Sensors:
         depth_noise = DEPTH if self.condition == "rawnoise" else 0.0
         # noisy depth needs a wider fit: twice the footprint halves the error of the normal
         footprint = 2 * FOOTPRINT if depth_noise else FOOTPRINT
-        record = fit(images, self.pixels, self.field_of_view, at, turn, footprint, depth_noise)
+        record = self.read(images, self.pixels, self.field_of_view, at, turn, footprint, depth_noise)
         return perturb_all(record, self.condition, randoms, at, turn, bank, owners), at, turn
+
+    def bank(self, source: str) -> Bank | None:
+        """Readings of other objects of a catalogue, which `dropout` needs; None for other noise."""
+        if self.condition != "dropout":
+            return None
+        return shared_bank(source, self.pixels, self.field_of_view, self.name)
 
 
 @lru_cache(maxsize=4)
@@ -116,7 +150,7 @@ def shared_retina(source: str, pixels: int, field_of_view: float) -> Retina:
 
 
 @lru_cache(maxsize=8)
-def shared_bank(source: str, pixels: int, field_of_view: float) -> Bank:
+def shared_bank(source: str, pixels: int, field_of_view: float, sensor: str = "surface") -> Bank:
     """Readings of random surface points of every object of `source`, the same in every process."""
     retina = shared_retina(source, pixels, field_of_view)
     random = np.random.default_rng(0)
@@ -135,7 +169,7 @@ def shared_bank(source: str, pixels: int, field_of_view: float) -> Bank:
         turn[missed] = random_rotations(int(missed.sum()), random)
     here, straight = np.zeros((count, 3)), np.tile(np.eye(3), (count, 1, 1))
     images = retina.sense_images(owner, position, turn, here, straight)
-    record = fit(images, pixels, field_of_view, here, straight)
+    record = sensor_of(sensor)(images, pixels, field_of_view, here, straight)
     met = record.on_object & record.valid
     return Bank(
         Record(**{name: getattr(record, name)[met] for name in Record.__dataclass_fields__}), owner[met]

@@ -26,7 +26,7 @@ from .observation import ObsMode, observe
 from .picture import over_the_shoulder
 from .placing import checked_options, one_of
 from .record import Images
-from .sensors import shared_bank, shared_catalogue, shared_retina
+from .sensors import shared_catalogue, shared_retina
 from .world import Scene
 from .worlds import Worlds
 
@@ -75,9 +75,9 @@ class ObjectVectorEnv(VectorEnv[Observation, Any, np.ndarray]):
         self._distance = distance
         self._obs_mode: ObsMode = obs_mode
         self._scene = Scene(objects, cube, -cube / 2 if scene == "table" else None)
-        view = objects, self.single.sensors.pixels, self.single.sensors.field_of_view
-        self.retina = shared_retina(*view)
-        self._bank = shared_bank(*view) if self.single.sensors.condition == "dropout" else None
+        sensors = self.single.sensors
+        self.retina = shared_retina(objects, sensors.pixels, sensors.field_of_view)
+        self._bank = sensors.bank(objects)
         self._form, self._naming = (None, None) if task is None else task(self)
         self.single_observation_space = self.single.observation_space
         self.single_action_space = self._form.space if self._form else self.single.action_space

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -50,6 +50,7 @@ class Situation:
         return isinstance(self.body, Finger)
 
 
+@runtime_checkable
 class Policy(Protocol):
     """A motor policy."""
 
