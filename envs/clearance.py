@@ -70,47 +70,71 @@ class Clearance:
         position: np.ndarray,
         rotation: np.ndarray,
         start: np.ndarray,
-        way: np.ndarray,
-        length: np.ndarray,
+        end: np.ndarray,
         radius: float,
-    ) -> np.ndarray:
-        """Metres, (n,), that balls can surely go; inf where nothing stands in the way of `length` metres.
+        table: float | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Metres (n,) that balls can go from start to end, (n, 3), were there but the table, its top at `table` metres;
+        and how far the object, too, is surely not in the way: inf where it nowhere is.
 
-        slots : (n,) int; position, rotation : (n, 3), (n, 3, 3) of the objects; start : (n, 3) metres, way : (n, 3)
-        unit, world frame; length : (n,) metres
+        slots : (n,) int; position, rotation : (n, 3) metres, (n, 3, 3) world_from_object
         """
-        free = np.empty(len(slots))
-        _trace(self._grids, self._sizes, slots, position, rotation, start, way, length, radius, free)
-        return free
+        free, clear = np.empty(len(slots)), np.empty(len(slots))
+        above = -np.inf if table is None else table
+        _trace(self._grids, self._sizes, slots, position, rotation, start, end, radius, above, free, clear)
+        return free, clear
 
 
 @njit(cache=True, nogil=True)
-def _trace(grids, sizes, slots, position, rotation, start, way, length, radius, free):
+def _trace(grids, sizes, slots, position, rotation, start, end, radius, table, free, clear):
     origin, course = np.empty(3), np.empty(3)
-    for k in range(slots.size):
-        edge, reach = sizes[slots[k], 0], sizes[slots[k], 1] + radius + SLACK + 1e-3
-        along, square = 0.0, 0.0
-        for i in range(3):
-            origin[i] = course[i] = 0.0
-            for j in range(3):
-                origin[i] += rotation[k, j, i] * (start[k, j] - position[k, j])
-                course[i] += rotation[k, j, i] * way[k, j]
-            along -= origin[i] * course[i]
-            square += origin[i] * origin[i]
+    for n in range(slots.size):
+        free[n] = _before_table(start[n], end[n], radius, table, course)
+        clear[n] = np.inf
+        edge, reach = sizes[slots[n], 0], sizes[slots[n], 1] + radius + SLACK + 1e-3
+        along, square = _into_object(position[n], rotation[n], start[n], course, origin)
         half = reach * reach - square + along * along
-        free[k] = np.inf
         if half <= 0.0:
             continue
         half = math.sqrt(half)
         # a collision test may look a little past the end
-        t, end = max(0.0, along - half), min(length[k] + SLACK, along + half)
-        while t < end:
-            step = edge / QUARTERS * _near(grids[slots[k]], edge, origin, course, t) - radius - SLACK
+        t, last = max(0.0, along - half), min(free[n] + SLACK, along + half)
+        while t < last:
+            step = edge / QUARTERS * _near(grids[slots[n]], edge, origin, course, t) - radius - SLACK
             if step < SHORTEST:
+                clear[n] = t
                 break
             t += step
-        if t < end:
-            free[k] = t
+
+
+@njit(cache=True, nogil=True)
+def _before_table(start, end, radius, table, course):
+    """Metres to `end`, or to where a ball meets the table, as `Simulation.free_length` has them; sets the `course`."""
+    for i in range(3):
+        course[i] = end[i] - start[i]
+    length = math.sqrt(course[0] * course[0] + course[1] * course[1] + course[2] * course[2])
+    if length == 0.0:
+        return length
+    for i in range(3):
+        course[i] /= length
+    if table > -np.inf and course[2] < 0.0:
+        return min(length, max(0.0, (start[2] - table - radius) / -course[2]))
+    return length
+
+
+@njit(cache=True, nogil=True)
+def _into_object(position, rotation, start, course, origin):
+    """Turns `course` and sets `origin`, the start, in the object's frame; metres along to, squared from, its middle."""
+    x, y, z = course[0], course[1], course[2]
+    along = square = 0.0
+    for i in range(3):
+        origin[i] = 0.0
+        for j in range(3):
+            origin[i] += rotation[j, i] * (start[j] - position[j])
+        course[i] = rotation[0, i] * x + rotation[1, i] * y + rotation[2, i] * z
+        along -= origin[i] * course[i]
+        square += origin[i] * origin[i]
+    return along, square
 
 
 @njit(cache=True, nogil=True)

@@ -11,8 +11,10 @@ from numba import njit
 
 from .bodies import RADIUS, Limits
 
-FreeLengths = Callable[[np.ndarray, np.ndarray, np.ndarray, float], np.ndarray]
-"""which (k,) int of the eyes, starts and ends (k, 3), radius -> metres (k,) a ball can go from start towards end"""
+STILL = 1e-9
+"""Metres; a shorter way isn't gone."""
+FreeLengths = Callable[[np.ndarray, np.ndarray, float], np.ndarray]
+"""starts and ends (n, 3), radius -> metres (n,) that the ball of each eye can go from its start towards its end"""
 
 
 def move_all(
@@ -29,16 +31,13 @@ def move_all(
     displacement, turn = _decoded(actions, len(position), limits)
     way = (rotation @ displacement[:, :, None])[:, :, 0]
     wanted = np.sqrt(np.vecdot(way, way))
-    went = np.zeros(len(position))
-    position = position.copy()
-    moving = np.flatnonzero(wanted > 1e-9)
-    if len(moving):
-        start, path, far = position[moving], way[moving], wanted[moving]
-        gone = np.minimum(_within_reach(start, path / far[:, None], limits.reach, far), far)
-        gone = np.minimum(gone, free_lengths(moving, start, start + path, RADIUS))
-        position[moving] = start + path * (gone / far)[:, None]
-        went[moving] = gone
-    return position, rotation @ _gaze_turns(turn), went, wanted - went > 1e-9
+    # who stays is kept from dividing by nothing; where that one could go isn't used
+    unit = way / np.maximum(wanted, STILL)[:, None]
+    along, square = np.vecdot(position, unit), np.vecdot(position, position)
+    free = free_lengths(position, position + way, RADIUS)
+    moved, went, stopped = np.empty_like(way), np.empty(len(way)), np.empty(len(way), np.bool_)
+    _go(position, way, wanted, along, square, limits.reach, free, moved, went, stopped)
+    return moved, rotation @ _gaze_turns(turn), went, stopped
 
 
 def _decoded(actions: np.ndarray, count: int, limits: Limits) -> tuple[np.ndarray, np.ndarray]:
@@ -52,13 +51,6 @@ def _decoded(actions: np.ndarray, count: int, limits: Limits) -> tuple[np.ndarra
     displacement, turn = np.empty((count, 3)), np.empty((count, 2))
     _scale(wish, _hypot(wish[:, 3:]), limits.max_path, limits.max_turn, displacement, turn)
     return displacement, turn
-
-
-def _within_reach(position: np.ndarray, way: np.ndarray, reach: float, wanted: np.ndarray) -> np.ndarray:
-    along = np.vecdot(position, way)
-    inside = reach * reach - np.vecdot(position, position)
-    left = np.maximum(0.0, -along + np.sqrt(np.maximum(0.0, along * along + inside)))
-    return np.where((along <= 0.0) & (inside <= 0.0), wanted, left)
 
 
 def _gaze_turns(turn: np.ndarray) -> np.ndarray:
@@ -84,6 +76,23 @@ def _scale(wish, across, max_path, max_turn, displacement, turn):
             displacement[n, i] = wish[n, i] * path
         for i in range(2):
             turn[n, i] = wish[n, 3 + i] * arc
+
+
+@njit(cache=True, nogil=True)
+def _go(position, way, wanted, along, square, reach, free, moved, went, stopped):
+    """As `bodies.move` and `bodies.within_reach` have it."""
+    for n in range(len(way)):
+        went[n] = share = 0.0
+        if wanted[n] > STILL:
+            inside = reach * reach - square[n]
+            left = wanted[n]
+            if along[n] > 0.0 or inside > 0.0:
+                left = max(0.0, -along[n] + math.sqrt(max(0.0, along[n] * along[n] + inside)))
+            went[n] = min(left, wanted[n], free[n])
+            share = went[n] / wanted[n]
+        stopped[n] = wanted[n] - went[n] > 1e-9
+        for i in range(3):
+            moved[n, i] = position[n, i] + way[n, i] * share
 
 
 @njit(cache=True, nogil=True)

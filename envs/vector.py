@@ -8,6 +8,7 @@ Both give the same, to the bit: each world has its own generator, and draws from
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -138,9 +139,7 @@ class ObjectVectorEnv(VectorEnv[Observation, Any, np.ndarray]):
         moves, said = self._read(actions, going)
         worlds, there = self.worlds, self._eyes(going)
 
-        def free_lengths(some: np.ndarray, start: np.ndarray, end: np.ndarray, radius: float) -> np.ndarray:
-            return worlds.free_lengths(going[some], start, end, radius)
-
+        free_lengths = partial(worlds.free_lengths, going)
         position, rotation, gone, stopped = move_all(*there, moves, self.single.limits, free_lengths)
         self._position[going], self._rotation[going] = position, rotation
         went, blocked = np.zeros(self.num_envs), np.zeros(self.num_envs, bool)

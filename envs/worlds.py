@@ -50,20 +50,10 @@ class Worlds:
 
         Exactly what `Simulation.free_length` gives; it is asked only where something is near.
         """
-        ahead = end - start
-        x, y, z = ahead.T
-        length = np.sqrt(x * x + y * y + z * z)
-        way = ahead / np.maximum(length, 1e-300)[:, None]
-        free = length.copy()
-        if self.scene.table is not None:
-            down = way[:, 2] < 0.0
-            height = start[down, 2] - self.scene.table - radius
-            free[down] = np.minimum(free[down], np.maximum(0.0, height / -way[down, 2]))
         place = self._slots[which], self.position[which], self.rotation[which]
-        clear = self._clearance.free(*place, start, way, free, radius)
+        free, clear = self._clearance.free(*place, start, end, radius, self.scene.table)
         for i in np.flatnonzero(np.isfinite(clear)):
-            known, name = float(clear[i]), str(which[i])
-            free[i] = self._simulation.free_length(start[i], end[i], radius, name, known)
+            free[i] = self._simulation.free_length(start[i], end[i], radius, str(which[i]), float(clear[i]))
         return free
 
     def close(self) -> None:

@@ -223,3 +223,21 @@ def test_a_picture():
     env = make(render_mode="rgb_array")
     env.reset(seed=0)
     assert env.render().shape == (240, 320, 3)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", [NAME, "cortical/ObjectExplore-v0"])
+def test_a_video(name, tmp_path):
+    moviepy = pytest.importorskip("moviepy", reason="the extra video is not installed")
+    env = gym.make(name, objects="solids", render_mode="rgb_array", max_episode_steps=5)
+    env = gym.wrappers.RecordVideo(env, str(tmp_path / "videos"), disable_logger=True)
+    env.action_space.seed(0)
+    env.reset(seed=0)
+    for _ in range(5):
+        *_, ended, cut, _ = env.step(env.action_space.sample())
+        if ended or cut:
+            break
+    env.close()
+    (file,) = (tmp_path / "videos").glob("*.mp4")
+    with moviepy.VideoFileClip(str(file)) as clip:
+        assert tuple(clip.size) == (320, 240) and clip.get_frame(0.0).std() > 1.0

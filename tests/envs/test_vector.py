@@ -250,7 +250,7 @@ def test_eyes_move_together_as_one_by_one():
     position, rotation = random.uniform(-0.3, 0.3, (300, 3)), random_rotations(300, random)
     actions = random.uniform(-1.2, 1.2, (300, 5)) * random.choice([0.0, 1e-13, 0.1, 1.0], (300, 1))
     free = random.uniform(0.0, 0.3, 300)
-    moved = move_all(position, rotation, actions, limits, lambda which, start, end, radius: free[which])
+    moved = move_all(position, rotation, actions, limits, lambda start, end, radius: free)
     for k in range(300):
         eye, went, blocked = move(Eye(position[k], rotation[k]), actions[k], limits, lambda *_, k=k: free[k])
         assert np.array_equal(eye.position, moved[0][k]) and np.array_equal(eye.rotation, moved[1][k])
@@ -265,15 +265,15 @@ def test_what_a_grid_calls_free_is_free(name):
     turns, places = random_rotations(count, random), random.uniform(-0.05, 0.05, (count, 3))
     starts, ways = random.uniform(-0.15, 0.15, (count, 3)), random.standard_normal((count, 3))
     ways /= np.linalg.norm(ways, axis=1, keepdims=True)
-    lengths = random.uniform(0.01, 0.2, count)
-    free = clearance.free(np.full(count, slot), places, turns, starts, ways, lengths, RADIUS)
+    ends = starts + random.uniform(0.01, 0.2, (count, 1)) * ways
+    lengths, free = clearance.free(np.full(count, slot), places, turns, starts, ends, RADIUS)
     with Simulation() as simulation:
         simulation.add_mesh(name, catalogue.mesh(name), places[0], turns[0])
         for k in range(count):
             simulation.move(name, places[k], turns[k])
-            exact = simulation.free_length(starts[k], starts[k] + lengths[k] * ways[k], RADIUS)
+            exact = simulation.free_length(starts[k], ends[k], RADIUS)
             assert exact >= min(free[k], lengths[k]) - 1e-9, (k, free[k], exact)
-            told = simulation.free_length(starts[k], starts[k] + lengths[k] * ways[k], RADIUS, name, min(free[k], 9.0))
+            told = simulation.free_length(starts[k], ends[k], RADIUS, name, min(free[k], 9.0))
             assert told == exact
             sure += np.isinf(free[k])
     assert sure > 0.4 * count, "most paths need no collision test"
