@@ -2,9 +2,10 @@
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ TALL, LEAST = 0.5, 0.3
 """Shares of the height of the picture: what the object fills if nothing else is to be seen, and at least."""
 MOST = 40
 """Episodes to choose from in the live page."""
-ROOM = 1.15
+ROOM = 1.25
 """What is to be seen takes so much room, with its margin."""
 
 
@@ -75,27 +76,42 @@ def stand(
     ahead = -bearing / np.linalg.norm(bearing)
     right = np.cross(ahead, (0.0, 0.0, 1.0))
     right /= np.linalg.norm(right)
-    axes = np.stack([right, np.cross(right, ahead)], axis=1)  # to the right, upwards
+    axes = np.stack([right, np.cross(right, ahead), ahead], axis=1)  # to the right, upwards, ahead
     middle = (solid.max(0) + solid.min(0)) / 2
-    distance, target = math.inf, middle
-    for _ in range(4):  # what is nearer looks larger, which moves the camera back
-        own, all_of = (_box((x - middle) @ axes, (x - middle) @ ahead, distance) for x in (solid, np.r_[solid, others]))
-        wanted = ROOM * max(all_of[1, 1] - all_of[0, 1], (all_of[1, 0] - all_of[0, 0]) / aspect)
-        height = own[1, 1] - own[0, 1]
-        seen = float(np.clip(wanted, height / TALL, height / LEAST))  # metres from top to bottom, at the object
-        distance = seen / (2 * math.tan(field_of_view / 2))
-        half = seen / 2 * np.array([aspect, 1.0]) / math.sqrt(ROOM)
-        low, high = np.minimum(own[1] - half, 0.0), np.maximum(own[0] + half, 0.0)  # the object itself stays inside
-        target = middle + axes @ np.clip(all_of.mean(0), low, high)
-    return target - distance * ahead, target
+    own, every = (solid - middle) @ axes, (np.concatenate([solid, others]) - middle) @ axes
+    picture = field_of_view / ROOM * np.array([aspect, 1.0])
+
+    def fits(distance: float) -> bool:
+        return bool((np.ptp(_bounds(every, distance), axis=0) < picture).all())
+
+    nearest = float(own[:, 2].max() - own[:, 2].min())
+    near, far = (
+        _least(lambda d, share=share: np.ptp(_bounds(own, d)[:, 1]) < share * field_of_view, nearest, 20.0)
+        for share in (TALL, LEAST)
+    )
+    distance = _least(fits, near, far)
+    box, all_of = _bounds(own, distance), _bounds(every, distance)
+    low, high = box[1] - picture / 2, box[0] + picture / 2  # between these the object itself stays in the picture
+    aim = np.where(low < high, np.clip(all_of.mean(0), low, high), box.mean(0))
+    turned = np.array([math.sin(aim[0]) * math.cos(aim[1]), math.sin(aim[1]), math.cos(aim[0]) * math.cos(aim[1])])
+    position = middle - distance * ahead
+    return position, position + distance * (axes @ turned)
 
 
-def _box(aside: np.ndarray, behind: np.ndarray, distance: float) -> np.ndarray:
-    """(2, 2) lower and upper bounds of points `aside` (n, 2), as large as they look where they are `behind` (n,) metres
-    a plane at this distance."""
-    larger = 1.0 / np.maximum(0.3, 1.0 + behind / distance)
-    looks = aside * larger[:, None]
-    return np.stack([looks.min(0), looks.max(0)])
+def _bounds(points: np.ndarray, distance: float) -> np.ndarray:
+    """(2, 2) lowest and highest angles, aside and upwards, at which points (n, 3) stand for an eye at this distance."""
+    x, y, z = points.T
+    ahead = np.maximum(z + distance, 0.02)
+    angles = np.stack([np.arctan2(x, ahead), np.arctan2(y, np.hypot(x, ahead))], axis=1)
+    return np.stack([angles.min(0), angles.max(0)])
+
+
+def _least(enough: Callable[[float], Any], low: float, high: float) -> float:
+    """The least distance between two that is enough, or the higher one."""
+    for _ in range(24):
+        middle = (low + high) / 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def view_of(experiment: Experiment) -> float:

@@ -82,6 +82,8 @@ class ViserView:
         self._scene.set_up_direction("+z")
         self._scene.world_axes.visible = False
         self._scene.configure_default_lights(cast_shadow=False)
+        self._scene.configure_environment_map(None)  # a picture of a town as light: slow to start without a GPU
+        self._scene.add_light_ambient("/light", intensity=1.5)
 
     def look(self, position: np.ndarray, target: np.ndarray) -> None:
         """Put the camera at `position` (3,), looking at `target` (3,), for pages opened from now on and now."""
