@@ -49,6 +49,10 @@ NEEDED_FOR_CODES = {"rgb": (3,), "patch": (None, None, 6)}
 """None: any size; a patch is square."""
 
 
+ABSURD = 1e6
+"""No sensor reads so many metres, or as sharp a curvature (1/m)."""
+
+
 class Senses:
     """Turns observations into sensations; the patch is encoded if any column wants codes.
 
@@ -66,7 +70,8 @@ class Senses:
         return "both" if self.encoder else "features"
 
     def __call__(self, observation: Mapping[str, np.ndarray]) -> Sensation:
-        """The sensation (1, C) of an observation of ObjectExplore; a reading with a NaN or an infinity is not valid.
+        """The sensation (1, C) of an observation of ObjectExplore; a reading with a NaN, an infinity or a
+        number past all sense is not valid.
 
         Raises ValueError for an observation that lacks a part, or has one of another shape or of no numbers.
         """
@@ -76,8 +81,6 @@ class Senses:
         if self.encoder is not None:
             code = self._encode(read)
         on_object, valid = read["on_object"] > 0.5, read["valid"] > 0.5
-        if self.encoder is not None:
-            valid &= torch.isfinite(read["patch"].flatten(1)).all(-1) & torch.isfinite(read["rgb"]).all(-1)
         if self.fingers:
             valid[-self.fingers :] &= on_object[-self.fingers :]
         one = {
@@ -108,7 +111,10 @@ def _numbers(observation: Mapping[str, np.ndarray], needed: Mapping[str, tuple[i
     """The needed parts of an observation as float32 tensors (C, ...)."""
     if missing := [name for name in needed if name not in observation]:
         raise ValueError(f"an observation without {', '.join(missing)}: which obs_mode does the environment have?")
-    parts = {name: np.asarray(observation[name]) for name in needed}
+    try:
+        parts = {name: np.asarray(observation[name]) for name in needed}
+    except ValueError as error:
+        raise ValueError(f"an observation of ragged lists, in one of {', '.join(needed)}: {error}") from error
     sensors = parts["on_object"].shape[:1] or (0,)
     for name, part in parts.items():
         fits = part.ndim == 1 + len(needed[name]) and part.shape[:1] == sensors != (0,)
@@ -117,4 +123,14 @@ def _numbers(observation: Mapping[str, np.ndarray], needed: Mapping[str, tuple[i
             shape = ", ".join("n" if size is None else str(size) for size in ("C", *needed[name]))
             raise ValueError(f"{name!r} must be ({shape}) numbers, a row a sensor, not {part.shape} {part.dtype}")
     with np.errstate(over="ignore"):
-        return {name: torch.from_numpy(np.array(part, np.float32, order="C")) for name, part in parts.items()}
+        return _lost({name: torch.from_numpy(np.array(part, np.float32, order="C")) for name, part in parts.items()})
+
+
+def _lost(read: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Readings with a NaN or with a number past all sense become zeros, which are not valid: in codes it would spread."""
+    finite = torch.stack([(part.reshape(len(part), -1).abs() < ABSURD).all(-1) for part in read.values()]).all(0)
+    if bool(finite.all()):
+        return read
+    for part in read.values():
+        part[~finite] = 0.0
+    return read

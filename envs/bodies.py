@@ -10,7 +10,7 @@ times the largest turn.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,6 +24,8 @@ MEANING: dict[str, tuple[str, str]] = {
 """Of the five numbers of an action, in their order: the unit and what they are."""
 RADIUS = 0.01
 """The eye is a ball of this radius in metres, and stops before an obstacle."""
+LARGEST = 1e100
+"""What an action asks for is less than this: its square is a number too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +89,25 @@ def looking(direction: np.ndarray, up: tuple[float, float, float] = (0.0, 0.0, 1
     return np.stack([right, np.cross(gaze, right), gaze], axis=1)
 
 
+def as_numbers(value: Any) -> np.ndarray | None:
+    """Whatever holds real numbers as an array of float64; None for text, complex numbers, ragged lists and the like."""
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError):
+        return None
+    return array.astype(float) if array.dtype.kind in "fiub" else None
+
+
 def decode(action: np.ndarray, limits: Limits) -> tuple[np.ndarray, tuple[float, float]]:
     """What an action (5,) asks for: displacement (3,), metres, eye frame, and turn (right, down), radians.
 
     Raises ValueError for an action of another shape, or one that is not finite.
     """
-    wish = np.asarray(action, dtype=float)
-    if wish.shape != (5,) or not math.isfinite(wish @ wish):
+    wish = as_numbers(action)
+    if wish is None or wish.shape != (5,) or not np.abs(wish).max() < LARGEST:
         raise ValueError(
             "an action is 5 finite numbers (displacement right, down, ahead; gaze right, down),"
-            f" got {wish.shape}: {action!r}"
+            f" got {getattr(action, 'shape', '')} {action!r}"
         )
     x, y, z, right, down = wish.tolist()
     path = limits.max_path / max(1.0, math.sqrt(x * x + y * y + z * z))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .bodies import looking
+from .bodies import as_numbers, looking
 from .mesh import Mesh
 from .retina import Retina
 from .simulation import Simulation
@@ -30,26 +30,29 @@ def positive(**settings: float) -> None:
 
 
 def checked_options(options: dict[str, Any], objects: Sequence[str], reach: float) -> dict[str, Any]:
-    """The options of a reset, as float64 arrays; the eye may be `reach` metres from the origin at most.
+    """The options of a reset, as float64 arrays; object and eye may be `reach` metres from the origin at most.
 
-    Raises ValueError for an unknown name, a wrong shape, no rotation, or an eye out of reach.
+    Raises ValueError for an unknown name, a wrong shape, no rotation, or a place out of reach.
     """
     for name in options:
         if name not in OPTIONS:
             raise ValueError(f"unknown option {name!r}{_did_you_mean(name, OPTIONS)}")
-    given = {name: np.array(value, dtype=float) for name, value in options.items() if name != "object"}
-    for name, value in given.items():
-        if value.shape != OPTIONS[name] or not np.isfinite(value).all():
-            raise ValueError(
-                f"option {name!r} must be {OPTIONS[name]} finite numbers, got {value.shape}: {value}"
-            )
+    read = {name: as_numbers(value) for name, value in options.items() if name != "object"}
+    for name, value in read.items():
+        if value is None or value.shape != OPTIONS[name] or not np.isfinite(value).all():
+            raise ValueError(f"option {name!r} must be {OPTIONS[name]} finite numbers, got {options[name]!r}")
+    given = {name: value for name, value in read.items() if value is not None}
     turn = given.get("rotation", np.eye(3))
-    if np.abs(turn @ turn.T - np.eye(3)).max() > 1e-4 or np.linalg.det(turn) < 0:
+    if np.abs(turn).max() > 1.01 or np.abs(turn @ turn.T - np.eye(3)).max() > 1e-4 or np.linalg.det(turn) < 0:
         raise ValueError(f"option 'rotation' must be a rotation matrix, got {turn}")
-    if np.linalg.norm(given.get("eye_position", np.zeros(3))) > reach:
-        raise ValueError(f"option 'eye_position' is over {reach} m from the origin: {given['eye_position']}")
+    for name in ("position", "eye_position"):
+        place = given.get(name, np.zeros(3))
+        if np.abs(place).max() > reach or np.linalg.norm(place) > reach:
+            raise ValueError(f"option {name!r} is over {reach} m from the origin: {place}")
     if not given.get("gaze", np.ones(3)).any():
         raise ValueError("option 'gaze' must be a direction, not zero")
+    if "gaze" in given:
+        given["gaze"] = given["gaze"] / np.abs(given["gaze"]).max()  # of any length, but its square is a number
     if options.get("object") is not None:
         if options["object"] not in objects:
             raise ValueError(
