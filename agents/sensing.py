@@ -127,7 +127,7 @@ def _numbers(observation: Mapping[str, np.ndarray], needed: Mapping[str, tuple[i
 
 
 def _lost(read: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Readings with a NaN or with a number past all sense become zeros, which are not valid: in codes it would spread."""
+    """Readings with a NaN or a number past all sense become zeros, which are not valid: in codes it would spread."""
     finite = torch.stack([(part.reshape(len(part), -1).abs() < ABSURD).all(-1) for part in read.values()]).all(0)
     if bool(finite.all()):
         return read
