@@ -89,6 +89,11 @@ def validate(experiment: Experiment, source: str = "configuration") -> Experimen
             raise ConfigError(f"{source}: {table}.{key} = {value!r} is not known: {choices(group, value)}")
     if experiment.eye.columns + experiment.touch.fingers == 0:
         raise ConfigError(f"{source}: eye.columns and touch.fingers are both 0: nothing would be sensed")
+    if experiment.world.body == "arm" and experiment.touch.fingers > 1:
+        raise ConfigError(
+            f"{source}: touch.fingers = {experiment.touch.fingers}, but an arm has one fingertip: choose 1, 0, or "
+            'world.body = "free"'
+        )
     column, learning = experiment.column, experiment.learn
     side = math.isqrt(learning.patches)
     if side * side != learning.patches or side % 2 == 0 or learning.sensations_per_view < learning.patches:

@@ -21,6 +21,8 @@ class WorldConfig:
     """Catalogue: default, default-hard, solids, a plug-in, a folder of meshes in the YCB layout, or a URDF file."""
     scene: Literal["held", "table"] = "held"
     """held: the object floats at the given pose; table: it comes to rest on a table by gravity."""
+    body: Literal["free", "arm"] = "free"
+    """free: eye and fingers float, each by itself; arm: a Panda carries the eye and one fingertip in its hand."""
     cube: float = 0.10
     """Edge, in metres, of the cube in which the object's centre is placed at random."""
 

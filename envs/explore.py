@@ -17,11 +17,12 @@ from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 
 from cortical.configs.schema import Backend, Condition, EyeConfig, TouchConfig, WorldConfig
 
-from .bodies import RADIUS, Eye, Limits, move
+from .bodies import Eye, Limits, as_numbers
 from .finger import Finger
+from .floating import Floating
 from .hand import Hand
+from .limb import Limb
 from .observation import ObsMode, Sensed, bodies, joined, observation_space, observe
-from .picture import over_the_shoulder
 from .placing import checked_options, one_of, positive
 from .pushing import push
 from .record import Images
@@ -31,6 +32,8 @@ from .world import Scene, World
 
 class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
     """An eye with patches of n x n pixels, and F fingers, at one object. No reward, no end of its own: to explore.
+
+    They float, or an arm carries the eye and one fingertip, see `limb`.
 
     Action : (5 B,) float32 in -1 ... 1, five numbers for each of the B bodies, the eye first, see `bodies` and
         `finger`. The eye stops before an obstacle, a finger touches it, and both stop 1 m out.
@@ -46,7 +49,7 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
 
     Info : truth {object, position (3,), rotation (3, 3)}, path_length in metres of this step, and blocked.
 
-    objects, scene, cube : as in `WorldConfig`; columns ... max_turn : as in `EyeConfig` (degrees, metres);
+    objects, scene, body, cube : as in `WorldConfig`; columns ... max_turn : as in `EyeConfig` (degrees, metres);
     fingers, finger_path, finger_turn : as in `TouchConfig`
     obs_mode : what an observation holds, "features" of the surface, the raw "patch", or "both"
     render_mode : "rgb_array", so that `render` gives pictures, or None
@@ -59,6 +62,7 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         self,
         objects: str = "default",
         scene: Literal["held", "table"] = "held",
+        body: Literal["free", "arm"] = "free",
         columns: int = 1,
         pixels: int = 8,
         field_of_view: float = 6.0,
@@ -77,6 +81,7 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         render_mode: str | None = None,
     ) -> None:
         one_of("scene", scene, ("held", "table"))
+        one_of("body", body, ("free", "arm"))
         one_of("backend", backend, ("rays", "camera"))
         one_of("noise", noise, ("clean", "noise", "rawnoise", "dropout"))
         one_of("obs_mode", obs_mode, ("features", "patch", "both"))
@@ -92,7 +97,7 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         patch = {"pixels": pixels, "field_of_view": field_of_view, "sensor": sensor}
         self.sensors = Sensors(EyeConfig(columns=columns, spread=spread, noise=noise, **patch))
         self.hand = Hand(objects, fingers, noise, Limits(finger_path, math.radians(finger_turn))) if fingers else None
-        self.source, self._distance = objects, distance
+        self.source = objects
         self._backend: Backend = backend
         self._scene = Scene(objects, cube, -cube / 2 if scene == "table" else None)
         self._retina = shared_retina(objects, pixels, self.sensors.field_of_view)
@@ -100,8 +105,9 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         self.observation_space: spaces.Dict = observation_space(columns, pixels, obs_mode, fingers)  # pyright: ignore[reportIncompatibleVariableOverride]
         self._bodies = (columns > 0) + fingers
         self.action_space = spaces.Box(-1.0, 1.0, (5 * self._bodies,), np.float32)
+        kind = Limb if body == "arm" else Floating
+        self._body = kind(columns > 0, self.hand, self.limits, distance, self._retina)
         self._world: World | None = None
-        self._eye: Eye | None = None
         self._closed = False
 
     @classmethod
@@ -116,9 +122,9 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
     @property
     def eye(self) -> Eye:
         """Where the eye is and looks, exact. ResetNeeded before `reset`, or without an eye."""
-        if self._eye is None:
+        if self._body.eye is None:
             raise ResetNeeded("call env.reset() first" if len(self.sensors) else "this body has no eye: columns=0")
-        return self._eye
+        return self._body.eye
 
     @property
     def bodies(self) -> tuple[tuple[Eye | Finger, Limits], ...]:
@@ -138,28 +144,19 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         super().reset(seed=seed)
         world = self.world
         given = checked_options(options or {}, self.objects, self.limits.reach)
-        self._eye = None
         world.place(given, self.np_random)
-        if len(self.sensors):
-            self._eye = world.stand(given, self._distance, self._retina, self.np_random)
-        if self.hand is not None:
-            self.hand.start(world, self._distance, self.np_random)
+        self._body.start(world, given, self.np_random)
         return self._observe(), self._info(0.0, False)
 
     def step(self, action: np.ndarray) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         """Move, turn, sense. Raises ValueError for anything but five finite numbers a body."""
-        wish = np.asarray(action, dtype=float)
-        if wish.shape != (5 * self._bodies,) or not np.isfinite(wish).all():
+        wish = as_numbers(action)
+        if wish is None or wish.shape != (5 * self._bodies,) or not np.isfinite(wish).all():
             raise ValueError(
                 f"an action is {5 * self._bodies} finite numbers (of each body: displacement right, down, "
-                f"ahead; gaze right, down), got {wish.shape}: {action!r}"
+                f"ahead; gaze right, down), got {action!r}"
             )
-        world, went, blocked = self.world, 0.0, False
-        if len(self.sensors):
-            self._eye, went, blocked = move(self.eye, wish[:5], self.limits, world.free_length)
-        if self.hand is not None:
-            further, stopped = self.hand.move(wish[-5 * len(self.hand) :].reshape(-1, 5), world)
-            went, blocked = went + further, blocked or stopped
+        went, blocked = self._body.move(wish, self._begun())
         return self._observe(), 0.0, False, False, self._info(went, blocked)
 
     @property
@@ -176,7 +173,8 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
 
         For a policy that must keep clear of what it can't see; it tells where things are, so say so if used.
         """
-        return self.world.free_length(self.eye.position, end, RADIUS)
+        world = self.world
+        return self._body.free_length(self.eye, end, world)
 
     def reachable(self, position: np.ndarray) -> bool:
         """Whether one step could take the eye to `position` (3,): near, within reach, nothing between."""
@@ -194,6 +192,7 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         world = self.world
         touched = push(world.simulation, world.body, start, end).touched
         world.follow()
+        self._body.give_way()
         return touched
 
     def truth(self) -> dict[str, Any]:
@@ -201,13 +200,12 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         return self.world.truth()
 
     def render(self) -> np.ndarray | None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        """(240, 320, 3) uint8: the scene from behind and above the eye, with a cross where it looks."""
+        """(240, 320, 3) uint8: the scene from behind and above the eye, with a cross where it looks; an arm from
+        aside."""
         if self.render_mode is None:
             gym.logger.warn('no render_mode was given: gym.make(..., render_mode="rgb_array")')
             return None
-        world, table = self.world, self._scene.table
-        mesh = shared_catalogue(self.source).mesh(world.name)
-        return over_the_shoulder(mesh, world.position, world.rotation, self.eye, table)
+        return self._body.picture(self._begun())
 
     def close(self) -> None:
         """End the simulation; closing twice is fine."""
@@ -215,6 +213,12 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         if self._world is not None:
             self._world.close()
             self._world = None
+
+    def _begun(self) -> World:
+        world = self.world
+        if not self.bodies:
+            raise ResetNeeded("call env.reset() first")
+        return world
 
     def _observe(self) -> dict[str, np.ndarray]:
         world = self.world
@@ -224,13 +228,14 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
 
         parts: list[Sensed] = []
         if len(self.sensors):
-            parts.append(self.sensors.sense(self.eye, see, self.np_random, self._bank, world.index))
+            looked = self._body.looked or self.eye
+            parts.append(self.sensors.sense(looked, see, self.np_random, self._bank, world.index))
         if self.hand is not None:
             felt, position, rotation = self.hand.feel(world, self.np_random)
             blank = np.zeros((len(self.hand), self.sensors.pixels, self.sensors.pixels, 6), np.float32)
             parts.append((replace(felt, patch=blank), position, rotation))
         sensed = parts[0] if len(parts) == 1 else joined(parts)
-        where = bodies(self._eye, self.hand.fingers if self.hand else ())
+        where = bodies(self._body.eye, self.hand.fingers if self.hand else ())
         return observe(*sensed, self._obs_mode) | where
 
     def _info(self, went: float, blocked: bool) -> dict[str, Any]:

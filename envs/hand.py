@@ -58,6 +58,10 @@ class Hand:
         self._contacts = [reach.contact for reach in moved]
         return math.fsum(reach.path_length for reach in moved), any(reach.blocked for reach in moved)
 
+    def hold(self, finger: Finger, contact: Contact | None) -> None:
+        """The one finger is there, brought by an arm, and touches that."""
+        self.fingers, self._contacts = [finger], [contact]
+
     def feel(self, world: World, random: np.random.Generator) -> tuple[Record, np.ndarray, np.ndarray]:
         """What all fingers feel; and their positions (f, 3) and rotations (f, 3, 3)."""
         position = np.stack([finger.position for finger in self.fingers])

@@ -44,7 +44,7 @@ class ObjectVectorEnv(VectorEnv[Observation, Any, np.ndarray]):
 
     max_episode_steps : steps after which a world's episode is truncated; None: never
     autoreset_mode : "NextStep", "SameStep" or "Disabled" (then reset(options={"reset_mask": ...}) whoever is done)
-    world : as for `ObjectExploreEnv`; rays and an eye only
+    world : as for `ObjectExploreEnv`; rays and an eye that floats only
 
     Raises ValueError for settings that make no sense, naming them.
     """
@@ -275,10 +275,10 @@ class ObjectVectorEnv(VectorEnv[Observation, Any, np.ndarray]):
         """Begin anew wherever it is done; the info, with what was sensed and told last in final_obs and final_info."""
         done = np.flatnonzero(self._done)
         ends: dict[str, Any] = {}
-        last, final = self._copy(), self._info(done, went[done], blocked[done])
+        last, final = self._last or {}, self._info(done, went[done], blocked[done])
         mask = self._done.copy()
         for k in done.tolist():
-            ends = self._add_info(ends, {"final_obs": {name: value[k] for name, value in last.items()}}, k)
+            ends = self._add_info(ends, {"final_obs": {name: value[k].copy() for name, value in last.items()}}, k)
             if k in results:
                 final = self._add_info(final, {"result": results[k]}, k)
         for k in done.tolist():
@@ -303,13 +303,17 @@ class ObjectVectorEnv(VectorEnv[Observation, Any, np.ndarray]):
 
     def _keep(self, observation: Observation, which: np.ndarray) -> None:
         """Note what the worlds `which` sense now, the others as they did."""
-        if len(which) == self.num_envs:
-            self._last = observation
-        elif self._last is not None:
-            for name, value in observation.items():
-                self._last[name][which] = value
+        if len(which) < self.num_envs and self._last is not None:
+            # what was given away before stays as it is
+            observation, news = {name: value.copy() for name, value in self._last.items()}, observation
+            for name, value in news.items():
+                observation[name][which] = value
+        self._last = observation
 
     def _copy(self) -> Observation:
+        """What all sense now; of arrays of its own where a later reset of some needs what the others sensed."""
+        if self._mode != AutoresetMode.DISABLED:
+            return self._last or {}
         return {name: value.copy() for name, value in (self._last or {}).items()}
 
 
@@ -344,11 +348,11 @@ def recognise_worlds(
 
 
 def _eye_and_rays_only(world: dict[str, Any]) -> None:
-    for name, plain in (("fingers", 0), ("backend", "rays")):
+    for name, plain in (("body", "free"), ("fingers", 0), ("backend", "rays")):
         if world.get(name, plain) != plain:
             raise ValueError(
-                f"{name}={world[name]!r}: worlds side by side have an eye that senses by rays, no fingers and no "
-                'camera; for those gym.make_vec(..., vectorization_mode="sync")'
+                f"{name}={world[name]!r}: worlds side by side have an eye that floats and senses by rays, no "
+                'fingers and no camera; for those gym.make_vec(..., vectorization_mode="sync")'
             )
 
 
@@ -362,7 +366,7 @@ def _spread(values: Observation, which: np.ndarray, mask: np.ndarray) -> dict[st
     """Values (k, ...) of the worlds `which` among those of all, and their masks, as gymnasium has them in infos."""
     filled: dict[str, Any] = {}
     for name, value in values.items():
-        filled[name] = value.copy()
+        filled[name] = value
         if len(which) < len(mask):
             nothing = None if value.dtype == object else 0
             filled[name] = np.full((len(mask), *value.shape[1:]), nothing, value.dtype)

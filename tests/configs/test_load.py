@@ -130,7 +130,7 @@ def test_bad_files_are_refused_by_name(tmp_path, content, message):
 
 
 def test_missing_presets_files_and_folders(tmp_path):
-    with pytest.raises(ConfigError, match=r"'fiv' .did you mean 'five'.*presets are default, both"):
+    with pytest.raises(ConfigError, match=r"'fiv' .did you mean 'five'.*presets are default, arm, both"):
         load("fiv")
     with pytest.raises(ConfigError, match=r"no preset and no file.*did you mean 'demo'"):
         load(tmp_path / "demoo.toml")
