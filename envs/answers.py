@@ -11,6 +11,8 @@ from typing import Any, Literal
 import numpy as np
 from gymnasium import spaces
 
+from .bodies import LARGEST, as_numbers
+
 ActionMode = Literal["dict", "flat"]
 MEANING: dict[str, tuple[str, str]] = {
     "move": ("see there", "the movement of each body, as in ObjectExplore"),
@@ -67,12 +69,12 @@ class Form:
     def read(self, action: Any) -> tuple[np.ndarray, Answers]:
         """The movement (m,), not checked, and the answer of one agent. ValueError for what isn't an action."""
         if self.mode == "flat":
-            batch: Any = np.asarray(action, dtype=float)[None]
+            batch: Any = _numbers("a flat action", action)[None]
         else:
             _require(action, ("move", "answer", "pose"), "action")
             _require(action["pose"], ("position", "rotation"), "pose")
-            pose = {name: np.asarray(value, dtype=float)[None] for name, value in action["pose"].items()}
-            move, answer = np.asarray(action["move"])[None], np.asarray(action["answer"])[None]
+            pose = {name: _numbers(name, value)[None] for name, value in action["pose"].items()}
+            move, answer = _numbers("move", action["move"])[None], np.asarray(action["answer"])[None]
             batch = {"move": move, "answer": answer, "pose": pose}
         moves, answers = self.read_all(batch, 1)
         return moves[0], answers
@@ -80,7 +82,7 @@ class Form:
     def read_all(self, actions: Any, count: int) -> tuple[np.ndarray, Answers]:
         """The movements (count, m), not checked, and the answers of `count` agents: actions of the batched space."""
         if self.mode == "flat":
-            return self._read_flat(np.asarray(actions, dtype=float), count)
+            return self._read_flat(_numbers("a flat action", actions), count)
         _require(actions, ("move", "answer", "pose"), "action")
         _require(actions["pose"], ("position", "rotation"), "pose")
         choice = np.asarray(actions["answer"])
@@ -90,7 +92,7 @@ class Form:
             raise ValueError(f"an answer is 0 (none yet) or 1 ... {self.objects}, got {choice}")
         position = _finite("position", actions["pose"]["position"], (count, 3))
         six = _finite("rotation", actions["pose"]["rotation"], (count, 6))
-        return np.asarray(actions["move"]), Answers(choice, position, *rotations_from_six(six))
+        return _numbers("move", actions["move"]), Answers(choice, position, *rotations_from_six(six))
 
     def _read_flat(self, actions: np.ndarray, count: int) -> tuple[np.ndarray, Answers]:
         sizes = list(self.sizes.values())
@@ -130,8 +132,15 @@ def _require(given: Any, names: tuple[str, ...], what: str) -> None:
         raise ValueError(f"the {what} must be a dict of {', '.join(names)}, got {got}")
 
 
+def _numbers(name: str, given: Any) -> np.ndarray:
+    value = as_numbers(given)
+    if value is None:
+        raise ValueError(f"{name} must be finite numbers, got {given!r}")
+    return value
+
+
 def _finite(name: str, given: Any, shape: tuple[int, ...]) -> np.ndarray:
-    value = np.asarray(given, dtype=float)
-    if value.shape != shape or not np.isfinite(value).all():
+    value = _numbers(name, given)
+    if value.shape != shape or not (np.abs(value) < LARGEST).all():
         raise ValueError(f"{name} must be {shape[1:]} finite numbers, got {value.shape[1:]}: {given!r}")
     return value

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-from .bodies import RADIUS, Limits
+from .bodies import LARGEST, RADIUS, Limits, as_numbers
 
 STILL = 1e-9
 """Metres; a shorter way isn't gone."""
@@ -42,11 +42,11 @@ def move_all(
 
 def _decoded(actions: np.ndarray, count: int, limits: Limits) -> tuple[np.ndarray, np.ndarray]:
     """Displacements (n, 3), metres, and turns (n, 2), radians, as of `bodies.decode`."""
-    wish = np.asarray(actions, dtype=float)
-    if wish.shape != (count, 5) or not np.isfinite(wish).all():
+    wish = as_numbers(actions)
+    if wish is None or wish.shape != (count, 5) or not (np.abs(wish) < LARGEST).all():
         raise ValueError(
             f"actions are {count} times 5 finite numbers (displacement right, down, ahead; gaze right, down), "
-            f"got {wish.shape}: {actions!r}"
+            f"got {getattr(actions, 'shape', '')} {actions!r}"
         )
     displacement, turn = np.empty((count, 3)), np.empty((count, 2))
     _scale(wish, _hypot(wish[:, 3:]), limits.max_path, limits.max_turn, displacement, turn)

@@ -193,6 +193,10 @@ def test_the_world_is_that_of_exploring():
         ({"pose": {"position": np.zeros(3)}}, "position, rotation"),
         ({"pose": {"position": np.full(3, np.inf), "rotation": np.zeros(6)}}, "position must be"),
         ({"pose": {"position": np.zeros(3), "rotation": np.zeros((3, 3))}}, "rotation must be"),
+        ({"pose": {"position": np.full(3, 1e200), "rotation": np.zeros(6)}}, "position must be"),
+        ({"pose": {"position": "here", "rotation": np.zeros(6)}}, "position must be"),
+        ({"move": None}, "move must be"),
+        ({"answer": "box"}, "whole number"),
         ({"answers": 1}, "action must be a dict"),
     ],
 )
@@ -207,7 +211,7 @@ def test_wrong_flat_actions_and_settings():
     env = make(action_mode="flat", disable_env_checker=True).unwrapped
     env.reset(seed=0)
     size = env.action_space.shape[0]
-    for wrong in (np.zeros(5), np.full(size, np.nan), np.zeros((1, size))):
+    for wrong in (np.zeros(5), np.full(size, np.nan), np.zeros((1, size)), None, "box", np.full(size, 1e200)):
         with pytest.raises(ValueError, match=r"finite|flat action"):
             env.step(wrong)
     for settings in ({"action_mode": "both"}, {"reward_mode": "dense"}, {"scene": "floating"}):

@@ -211,6 +211,7 @@ def test_pictures():
     [
         ({"backend": "camera"}, "vectorization_mode"),
         ({"fingers": 1}, "vectorization_mode"),
+        ({"body": "arm"}, "vectorization_mode"),
         ({"count": 0}, "at least 1"),
         ({"autoreset_mode": "Sometimes"}, "Sometimes"),
         ({"noise": "loud"}, "noise must be one of"),
@@ -231,7 +232,7 @@ def test_wrong_calls():
     with pytest.raises(ResetNeeded):
         worlds.reset(options={"reset_mask": mask})
     worlds.reset(seed=0)
-    for wrong in (np.zeros(5), np.zeros((2, 5)), np.full((3, 5), np.nan)):
+    for wrong in (np.zeros(5), np.zeros((2, 5)), np.full((3, 5), np.nan), np.full((3, 5), 1e200), [["a"] * 5] * 3):
         with pytest.raises(ValueError, match="5 finite numbers"):
             worlds.step(wrong)
     for wrong in (mask[:2], mask & False, mask.astype(int)):
