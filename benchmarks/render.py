@@ -51,9 +51,22 @@ def sensing() -> str:
     )
 
 
+def vector_env() -> str:
+    """The figures of benchmarks/vector_env.py."""
+    s = json.loads((RESULTS / "vector_env.json").read_text())
+    return (
+        "| 16 x 16 pixels, 5,184 triangles | sensations per CPU second | memory |\n|---|---|---|\n"
+        f"| 64 worlds side by side | {s['native_64_per_cpu_s']:,} | {s['memory_mib_per_world']:.2f} MiB a world |\n"
+        f"| one world | {s['rays_single_per_cpu_s']:,} | |\n"
+        f"| one world, PyBullet's camera | {s['camera_single_per_cpu_s']:,} | |\n\n"
+        f"That is {s['vs_camera']:.0f} times the camera, and {100 * s['native_vs_sensing']:.0f} % of what sensing in a "
+        "batch alone reaches in the same run."
+    )
+
+
 def rendered(text: str) -> str:
     """The README with its tables replaced."""
-    for name, table in (("recognition", recognition()), ("sensing", sensing())):
+    for name, table in (("recognition", recognition()), ("sensing", sensing()), ("vector_env", vector_env())):
         pattern = rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end -->)"
         text = re.sub(pattern, lambda m, table=table: m[1] + table + "\n" + m[2], text, flags=re.S)
     return text
