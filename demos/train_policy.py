@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--maps", default="runs/learn", help="run folder with maps; what it lacks is learnt")
     parser.add_argument("--objects", nargs="+", help="these objects only")
-    parser.add_argument("--steps", type=int, default=61_440, help="movements to train on")
+    parser.add_argument("--steps", type=int, default=40_960, help="movements to train on")
     parser.add_argument("--minutes", type=float, default=1e9, help="stop after so many, if that comes first")
     parser.add_argument("--seed", type=int, default=100, help="of the training")
     parser.add_argument("--held-out", type=int, nargs="+", default=[0, 1, 2], help="seeds of the comparison")
@@ -59,14 +59,14 @@ def main() -> None:
     fields = {name: box.shape[0] for name, box in one.get_wrapper_attr("observation_space").items()}
     envs = make_vec_env(flat, 2, args.seed, env_kwargs={"maps": args.maps, "objects": args.objects},
                         vec_env_cls=SubprocVecEnv, vec_env_kwargs={"start_method": "forkserver"})  # fmt: skip
-    model = PPO("MlpPolicy", envs, 1e-3, n_steps=256, batch_size=128, gamma=0.95, gae_lambda=0.9, seed=args.seed,
-                policy_kwargs={"log_std_init": -0.7}, tensorboard_log=str(args.out), device="cpu")  # fmt: skip
+    model = PPO("MlpPolicy", envs, 1e-3, n_steps=512, batch_size=256, gamma=0.95, gae_lambda=0.9, device="cpu",
+                policy_kwargs={"log_std_init": -1.0, "net_arch": [32, 32]},
+                seed=args.seed, tensorboard_log=str(args.out))  # fmt: skip
     print(f"the curve: tensorboard --logdir {args.out}", flush=True)
     end = time.time() + 60 * args.minutes
     model.learn(args.steps, callback=lambda *_: time.time() < end)
     envs.close()
-    file = args.out / "policy.safetensors"
-    save_policy(file, network_of(model, fields, seed=args.seed, steps=model.num_timesteps))
+    save_policy(file := args.out / "policy.safetensors", network_of(model, fields, seed=args.seed, steps=model.num_timesteps))
     agent, names = one.get_wrapper_attr("agent"), one.get_wrapper_attr("objects")
     ours, right = lengths(agent, Learned(file), names, args.held_out)
     theirs, so_right = lengths(agent, Saccade(), names, args.held_out)

@@ -8,11 +8,11 @@ the direction along the sphere that leads away from where the object was seen fr
 and *side* = out x ahead. An orbit action says where to step in this frame and where on the object to look from there:
 
     a[0]  heading, -1 ... 1 = -180 ... 180 degrees from ahead towards side
-    a[1]  stride, -1 ... 1 = none ... the longest that the eye's limits allow
+    a[1]  stride, -1 ... 1 = none ... the longest that the eye's limits allow, times 1 - ((1 - a[1]) / 2)^2
     a[2:4] the point to look at, ahead and to the side of the middle, in LOOK metres, in the frame after the step
     a[4]  distance from the middle, DISTANCE (1 + NEARER a[4])
 
-Zero is half a stride away from what was seen, looking at the middle.
+Zero is three quarters of a stride away from what was seen, looking at the middle.
 """
 
 import math
@@ -27,7 +27,7 @@ from .policy import DISTANCE, Situation
 
 MEANING: dict[str, tuple[str, str]] = {
     "heading": ("180°", "where to step on the sphere around the object, from ahead (away from what was seen) to side"),
-    "stride": ("1", "-1: stay, 1: the longest step that the eye's limits allow"),
+    "stride": ("1", "-1: stay, 0: three quarters of the longest step that the eye's limits allow, 1: all of it"),
     "look ahead": ("4 cm", "the point to look at, ahead of the object's seeming middle"),
     "look aside": ("4 cm", "the same to the side"),
     "distance": ("1", "distance from the middle, 20 cm times 1 + a quarter of this"),
@@ -106,7 +106,7 @@ def orbit_action(situation: Situation, wish: np.ndarray) -> np.ndarray:
     heading, stride, ahead, aside, distance = np.clip(wish, -1.0, 1.0).tolist()
     frame, limits = orbit_frame(situation), situation.limits
     longest = SPARE * min(limits.max_turn, 2 * math.asin(min(1.0, limits.max_path / (2 * DISTANCE))), math.pi / 2)
-    angle = longest * (1 + stride) / 2
+    angle = longest * (1 - ((1 - stride) / 2) ** 2)
     way = math.cos(math.pi * heading) * frame.ahead + math.sin(math.pi * heading) * frame.side
     out = math.cos(angle) * frame.out + math.sin(angle) * way
     ahead_there = math.cos(angle) * way - math.sin(angle) * frame.out
