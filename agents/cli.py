@@ -12,7 +12,7 @@ from cortical.configs.load import ConfigError, from_dict, load, preset_names, va
 from cortical.configs.plugins import BUILT_IN, plugin_names
 from cortical.configs.schema import Experiment
 
-from .flags import Demo, Learn, Objects, Recognise, View, Vote
+from .flags import Demo, Learn, Objects, Plot, Recognise, View, Vote
 
 COMMANDS: dict[str, tuple[type, str | None]] = {
     "demo": (Demo, "demo"),
@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[type, str | None]] = {
     "recognise": (Recognise, "default"),
     "vote": (Vote, "five"),
     "view": (View, None),
+    "plot": (Plot, None),
     "objects": (Objects, "default"),
 }
 """Each command's flags and the preset it starts from; None: the configuration of the run it is about."""

@@ -9,7 +9,7 @@ from cortical.envs.sensors import shared_catalogue
 
 from . import pictures, runs, story
 from .episode import EpisodeRecord
-from .flags import Demo, Learn, Objects, Recognise, View, Vote
+from .flags import Demo, Learn, Objects, Plot, Recognise, View, Vote
 from .records import RunFolder
 
 console = Console()
@@ -123,6 +123,15 @@ def _live(arguments: View) -> None:
         page.close()
         if drive is not None:
             drive.close()
+
+
+def plot(arguments: Plot) -> None:
+    """Plots for papers."""
+    from .plots import plot_run
+
+    wanted = arguments.kind, arguments.format, arguments.episode, arguments.object
+    for path in plot_run(arguments.run, arguments.out, *wanted):
+        console.print(str(path), highlight=False, soft_wrap=True)
 
 
 def objects(arguments: Objects) -> None:

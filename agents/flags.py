@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -88,6 +88,25 @@ class View:
     """Of the live page (default: one that is free)."""
     open: Switch = False
     """Open the page in the browser."""
+    experiment: Settings = field(default_factory=Experiment)
+
+
+@dataclass
+class Plot:
+    """Plots of a run for papers: accuracy, belief, raster of columns and steps, confusion."""
+
+    run: tyro.conf.Positional[Path] = Path("runs/demo")
+    """Run folder with episodes."""
+    kind: Literal["all", "accuracy", "belief", "raster", "confusion"] = "all"
+    """Which plot."""
+    format: Literal["svg", "pdf", "png"] = "svg"
+    """svg and pdf are vector graphics."""
+    episode: int | None = None
+    """The number of the episode of belief and raster, counted from 1 (default: the one that tells best)."""
+    object: str | None = None
+    """An episode of this object."""
+    out: Path | None = None
+    """The folder to write to (default: plots in the run folder)."""
     experiment: Settings = field(default_factory=Experiment)
 
 
