@@ -61,7 +61,7 @@ def load_plugin(group: Group, name: str) -> Callable[..., Any]:
     except Exception as error:
         raise PluginError(f"{_named(entry)} cannot be loaded: {_cause(error)}; mend or uninstall it") from error
     if not callable(loaded):
-        raise PluginError(f"{_named(entry)} is a {type(loaded).__name__}: it must be a function or a class")
+        raise PluginError(f"{_named(entry)} is of type {type(loaded).__name__}: it must be a function or a class")
     return loaded
 
 
@@ -73,7 +73,7 @@ def call_plugin(group: Group, name: str, gives: type[Made], *given: Any) -> Made
     except Exception as error:
         raise PluginError(f"{_named(entry)} failed: {_cause(error)}") from error
     if not isinstance(made, gives):
-        raise PluginError(f"{_named(entry)} made a {type(made).__name__}, not a {gives.__name__}: mend it")
+        raise PluginError(f"{_named(entry)} made something of type {type(made).__name__}, not a {gives.__name__}")
     return made
 
 

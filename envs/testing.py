@@ -1,17 +1,25 @@
-"""What every world and every sensor must keep, as plain functions to call from your own tests.
+"""What every world, sensor and catalogue must keep, as plain functions to call from your own tests.
 
 Each raises AssertionError (or what it met) with what is wrong, and returns nothing.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import trimesh
 from gymnasium.utils.env_checker import check_env
 
-from .record import Record
+from .mesh import Mesh, checked
+from .objects import Catalogue, solid
+from .placing import random_rotations
+from .record import Images, Record
+from .retina import Retina
+from .sensors import Sensor
 
 POSES = ("sensor_position", "sensor_rotation", "valid")
 BODIES = ("eye_position", "eye_rotation", "finger_position", "finger_rotation")
@@ -100,6 +108,51 @@ def check_sensor(sense: Callable[[np.ndarray, np.ndarray], Record], radius: floa
     assert not empty.location.any() and not empty.patch.any(), "an empty reading holds zeros"
 
 
+def check_reader(read: Sensor, pixels: int = 8, field_of_view: float = math.radians(10)) -> None:
+    """Check what reads the images of an eye, a plug-in sensor say, before a ball: the contract of `check_sensor`; what
+    it makes of a patch doesn't hang on the others or on what it read before; the images stay as they are."""
+    ball = solid("ball", trimesh.creation.icosphere(subdivisions=5, radius=0.05), (0.8, 0.4, 0.2))
+    retina = Retina([ball], pixels, field_of_view)
+
+    def see(position: np.ndarray, rotation: np.ndarray) -> Images:
+        here, straight = np.zeros((len(position), 3)), np.tile(np.eye(3), (len(position), 1, 1))
+        return retina.sense_images(np.zeros(len(position), int), here, straight, position, rotation)
+
+    check_sensor(lambda at, turn: read(see(at, turn), pixels, field_of_view, at, turn))
+    turn = random_rotations(12, np.random.default_rng(0))
+    at = -np.linspace(0.1, 0.3, 12)[:, None] * turn[:, :, 2] + np.linspace(0.0, 0.08, 12)[:, None] * turn[:, :, 0]
+    images, kept = see(at, turn), see(at, turn)
+    together = read(images, pixels, field_of_view, at, turn)
+    for name in Images.__dataclass_fields__:
+        assert np.array_equal(getattr(images, name), getattr(kept, name)), f"the sensor changed the images' {name}"
+    for k in (*range(12), *range(11, -1, -1)):
+        alone = read(see(at[k : k + 1], turn[k : k + 1]), pixels, field_of_view, at[k : k + 1], turn[k : k + 1])
+        for name in Record.__dataclass_fields__:
+            same = np.array_equal(getattr(alone, name)[0], getattr(together, name)[k])
+            assert same, f"{name} of a patch is another when it is read by itself, or again"
+
+
+def check_catalogue(opened: Callable[[], Catalogue]) -> None:
+    """Check a catalogue, which `opened()` gives.
+
+    Names, all different, in the same order each time; KeyError for another; of each object the same triangles each
+    time, in metres, the middle of the bounding box at the origin, colours in 0 ... 1, and something to be seen.
+    """
+    catalogue, again = opened(), opened()
+    assert isinstance(catalogue, Catalogue), f"a catalogue must be an envs.objects.Catalogue, not {catalogue!r}"
+    assert len(catalogue), "the catalogue is empty"
+    assert all(isinstance(name, str) and name for name in catalogue.names), f"names must be text: {catalogue.names}"
+    assert catalogue.names == again.names, f"the names change: {catalogue.names}, then {again.names}"
+    _must_raise(KeyError, lambda: catalogue.mesh("".join(catalogue.names) + "?"), "an unknown name")
+    for name in catalogue.names:
+        mesh = catalogue.mesh(name)
+        assert isinstance(mesh, Mesh), f"{name} must be an envs.objects.Mesh, not {mesh!r}"
+        _check_mesh(name, mesh)
+        for part in ("vertices", "faces", "face_colour"):
+            same = np.array_equal(getattr(mesh, part), getattr(again.mesh(name), part))
+            assert same, f"{name}: {part} are others when the catalogue is opened again"
+
+
 def check_touch(touch: Callable[[np.ndarray, np.ndarray], Record], radius: float = 0.05) -> None:
     """Check noiseless fingers before a ball of `radius` metres at the world's origin.
 
@@ -113,6 +166,23 @@ def check_touch(touch: Callable[[np.ndarray, np.ndarray], Record], radius: float
         return record
 
     check_sensor(lambda position, rotation: colourless(position * (radius + 0.02) / (radius + 0.1), rotation), radius)
+
+
+def _check_mesh(name: str, mesh: Mesh) -> None:
+    assert mesh.name == name, f"the object called {name!r} calls itself {mesh.name!r}"
+    vertices, faces = mesh.vertices, mesh.faces
+    assert vertices.ndim == 2 and vertices.shape[1] == 3, f"{name}: vertices have shape {vertices.shape}"
+    assert np.isfinite(vertices).all(), f"{name}: a vertex isn't finite"
+    assert faces.ndim == 2 and faces.shape[1] == 3 and len(faces), f"{name}: faces have shape {faces.shape}"
+    assert faces.min() >= 0 and faces.max() < len(vertices), f"{name}: a face has a corner that isn't there"
+    assert mesh.face_uv.shape == (len(faces), 3, 2), f"{name}: face_uv has shape {mesh.face_uv.shape}"
+    assert mesh.face_colour.shape == (len(faces), 3), f"{name}: face_colour has shape {mesh.face_colour.shape}"
+    checked(mesh, Path(name))
+    middle, size = (vertices.max(0) + vertices.min(0)) / 2, float(np.ptp(vertices, axis=0).max())
+    assert np.abs(middle).max() < 1e-6 * size, f"{name}: the middle of its bounding box is {middle}, not the origin"
+    away = random_rotations(64, np.random.default_rng(0))[:, 2]
+    depth, _ = Retina([mesh], 1, 0.1).cast(np.zeros(64, int), 2 * size * away, -away)
+    assert np.isfinite(depth).any(), f"{name}: nothing of it is seen by looking at its middle from 64 sides"
 
 
 def _check_features(
