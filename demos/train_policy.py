@@ -34,7 +34,6 @@ def shown(maps: str, objects: list[str] | None) -> FilterObservation:
 
 
 def flat(maps: str, objects: list[str] | None) -> gym.Env:
-    """As one array."""
     return FlattenObservation(shown(maps, objects))
 
 
@@ -66,9 +65,10 @@ def main() -> None:
     end = time.time() + 60 * args.minutes
     model.learn(args.steps, callback=lambda *_: time.time() < end)
     envs.close()
-    save_policy(file := args.out / "policy.safetensors", network_of(model, fields, seed=args.seed, steps=model.num_timesteps))
+    network = network_of(model, fields, seed=args.seed, steps=model.num_timesteps)
+    save_policy(file := args.out / "policy.safetensors", network)
     agent, names = one.get_wrapper_attr("agent"), one.get_wrapper_attr("objects")
-    ours, right = lengths(agent, Learned(file), names, args.held_out)
+    ours, right = lengths(agent, Learned(network), names, args.held_out)
     theirs, so_right = lengths(agent, Saccade(), names, args.held_out)
     low, high = bootstrap((ours - theirs,), np.mean, method="percentile", rng=0).confidence_interval
     print(f"{len(ours)} poses of seeds {args.held_out}, with {file}")
