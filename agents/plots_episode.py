@@ -111,7 +111,7 @@ def _draw_all(
 
 def ticks(steps: int) -> list[int]:
     """Of an axis of sensations: the first, and round numbers up to `steps`."""
-    every = next((n for n in (1, 2, 5, 10, 20, 50, 100) if steps / n <= 8), 1000)
+    every = next((n for n in (1, 2, 5, 10, 20, 50, 100) if steps / n <= 10), 1000)
     return [1, *range(max(2, every), steps + 1, every)]
 
 
