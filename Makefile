@@ -1,10 +1,11 @@
 # make demo    from a fresh clone to the demonstration
 # make test    lint, import contract, types, tests
+# make docs    guide, executed notebooks and reference, into build/docs
 # make nightly 50 kills, a million steps, 10^5 spoilt inputs: about an hour
 # For torch without CUDA on Linux:  TORCH_INDEX=https://download.pytorch.org/whl/cpu make demo
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test nightly clean
+.PHONY: help demo test docs nightly clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -49,6 +50,9 @@ nightly: $(VENV)/.test-installed
 	    $(BIN)/python tests/fuzz/guided.py $$kind -runs=5000 || exit 1; \
 	done
 
+docs: $(VENV)/.docs-installed
+	$(BIN)/python demos/guide/make_site.py
+
 $(BIN)/python:
 	@python="$(PYTHON)"; \
 	for name in python3.11 python3; do \
@@ -71,6 +75,10 @@ $(VENV)/.run-installed: pyproject.toml $(VENV)/.torch-installed
 
 $(VENV)/.test-installed: pyproject.toml $(VENV)/.torch-installed
 	$(PIP) "setuptools>=77" -e ".[test]"
+	@touch $@ $(VENV)/.run-installed $(VENV)/.docs-installed
+
+$(VENV)/.docs-installed: pyproject.toml $(VENV)/.torch-installed
+	$(PIP) "setuptools>=77" -e ".[docs]"
 	@touch $@ $(VENV)/.run-installed
 
 clean:

@@ -145,7 +145,7 @@ def _actions(world: Any, by_label: dict[str, spaces.Space]) -> Iterator[str]:
         yield _markdown(_compared({label: s for label, s in by_label.items() if isinstance(s, spaces.Dict)}))
         flat = next(s for s in by_label.values() if isinstance(s, spaces.Box))
         ends = np.cumsum(list(form.sizes.values()))
-        yield f"With `action_mode=\"flat\"` it is one array of {_shape(flat)}, {_bounds(flat)}:"
+        yield f'With `action_mode="flat"` it is one array of {_shape(flat)}, {_bounds(flat)}:'
         slices = zip(form.sizes, [0, *ends], ends, strict=False)
         yield _markdown([("numbers", "part", "what it is"),
                          *((f"`a[{a}:{b}]`", f"`{part}`", MEANING[part][1]) for part, a, b in slices)])  # fmt: skip
