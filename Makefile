@@ -78,7 +78,7 @@ $(VENV)/.test-installed: pyproject.toml $(VENV)/.torch-installed
 	@touch $@ $(VENV)/.run-installed $(VENV)/.docs-installed
 
 $(VENV)/.docs-installed: pyproject.toml $(VENV)/.torch-installed
-	$(PIP) "setuptools>=77" -e ".[docs]"
+	$(PIP) "setuptools>=77" -e ".[docs,rl]"
 	@touch $@ $(VENV)/.run-installed
 
 clean:
