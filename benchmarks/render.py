@@ -14,6 +14,8 @@ ROWS = (
     ("one column, sparse codes alone", "default-noise-1-information_gain-sdr-rays"),
     ("one column, surface and codes", "default-noise-1-information_gain-both-rays"),
     ("one column, PyBullet's camera", "default-noise-1-information_gain-surface-camera"),
+    ("one finger, no eye", "default-noise-0-information_gain-surface-rays-touch1"),
+    ("an eye and a finger that vote", "default-noise-1-information_gain-surface-rays-touch1"),
     ("five columns that vote", "default-noise-5-information_gain-surface-rays"),
     ("five columns that don't", "default-noise-5-information_gain-surface-rays-none"),
 )
