@@ -89,8 +89,11 @@ class RunFolder:
     def _refuse_others(self, mine: dict[str, Any]) -> None:
         if not (self.path / "run.json").exists():
             return
-        there = read_run(self.path)
-        difference = _first_difference({key: there.get(key) for key in mine}, mine)
+        there = {key: value for key, value in read_run(self.path).items() if key in mine}
+        if isinstance(there.get("config"), dict):
+            # a run begun by an earlier version lacks settings that there are now: it had their defaults
+            there["config"] = to_dict(from_dict(there["config"], f"{self.path}/run.json"))
+        difference = _first_difference(there, mine)
         if difference:
             raise RunError(
                 f"{self.path} holds another run ({difference}): choose another folder with --out, "

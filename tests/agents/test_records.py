@@ -268,3 +268,16 @@ def test_settings_that_maps_do_not_depend_on_are_no_reason(folder):
     other = replace(EXPERIMENT, seed=3, decision=DecisionConfig(odds=10.0), policy=PolicyConfig("saccade"))
     assert RunFolder.to_read(folder.path, other).load_map("mug", schema) is not None
     assert isinstance(other, Experiment)
+
+
+def test_a_run_begun_before_a_setting_existed_goes_on(tmp_path):
+    experiment = load()
+    RunFolder(tmp_path, experiment, "learn")
+    file = tmp_path / "run.json"
+    there = json.loads(file.read_text())
+    del there["config"]["touch"], there["config"]["column"]["watchful"]
+    file.write_text(json.dumps(there))
+    RunFolder(tmp_path, experiment, "learn")
+    watchful = replace(experiment, column=replace(experiment.column, watchful=True))
+    with pytest.raises(RunError, match="watchful"):
+        RunFolder(tmp_path, watchful, "learn")
