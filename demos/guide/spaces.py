@@ -34,8 +34,8 @@ MEANING = {
 }
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "cortical/ObjectExplore-v0": {
-        "by default": {}, "columns=5, fingers=2": {"columns": 5, "fingers": 2}, "columns=0, fingers=1":
-        {"columns": 0, "fingers": 1}, 'obs_mode="both", pixels=16': {"obs_mode": "both", "pixels": 16},
+        "by default": {}, "columns=5, fingers=2": {"columns": 5, "fingers": 2}, 'obs_mode="both", pixels=16':
+        {"obs_mode": "both", "pixels": 16},
     },
     "cortical/ObjectRecognition-v0": {
         "by default": {}, "columns=5, fingers=2": {"columns": 5, "fingers": 2}, 'action_mode="flat"':
@@ -108,7 +108,7 @@ def _compared(by_label: dict[str, spaces.Space]) -> Table:
     """Parts by rows, and their shapes under each label."""
     found = _distinct({label: dict(leaves(space)) for label, space in by_label.items()})
     names = sorted(dict.fromkeys(part for parts in found.values() for part in parts), key=list(MEANING).index)
-    rows: Table = [("part", *found, "from ... to", "unit", "what it is")]
+    rows: Table = [("part", *found, "bounds", "unit", "what it is")]
     for part in names:
         shapes = [_shape(parts[part]) if part in parts else "–" for parts in found.values()]
         space = next(parts[part] for parts in found.values() if part in parts)
@@ -134,7 +134,7 @@ def _bounds(space: spaces.Space) -> str:
         return f"{space.start} ... {space.start + space.n - 1}"
     assert isinstance(space, spaces.Box) and space.dtype == np.float32
     pairs = np.unique(np.stack([space.low.ravel(), space.high.ravel()], 1), axis=0)
-    return ", ".join(f"{low:g} ... {high:g}" for low, high in pairs[::-1])
+    return ", ".join(f"±{high:g}" if low == -high else f"{low:g} ... {high:g}" for low, high in pairs[::-1])
 
 
 def _actions(world: Any, by_label: dict[str, spaces.Space]) -> Iterator[str]:
@@ -157,7 +157,10 @@ def _actions(world: Any, by_label: dict[str, spaces.Space]) -> Iterator[str]:
         yield _numbers(orbit.MEANING)
         yield 'With `action_mode="body"`, those of the body, as in ObjectExplore.'
     else:
-        yield "Five numbers for each body, the eye first. A finger presses along its new direction when it has moved."
+        yield (
+            "Five numbers for each body, the eye first, whether it floats or an arm carries it. A finger presses along "
+            "its new direction when it has moved."
+        )
         yield _numbers(bodies.MEANING)
 
 

@@ -114,5 +114,5 @@ for topology in ("all-to-all", "grid", "ring"):
     record = play(agent, "duck", seed=5)
     lateral = region.lateral
     verdict = f"{record.answer} after {record.sensations} sensations"
-    print(f"{topology:12} {lateral.rounds} rounds, {verdict}")
+    print(f"{topology:12} rounds: {lateral.rounds:2}, {verdict}")
     agent.env.close()

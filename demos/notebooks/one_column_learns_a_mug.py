@@ -72,7 +72,7 @@ for column, (title, value) in enumerate(values.items(), 1):
     dots = axes.scatter(*(100 * rows[:, :3]).T, c=value, s=5, cmap="viridis")
     axes.set(xlabel="x (cm)", ylabel="y (cm)", zlabel="z (cm)", title=title)
     axes.set_aspect("equal")
-    axes.view_init(elev=25, azim=-60)
+    axes.view_init(elev=25, azim=20)
     figure.colorbar(dots, ax=axes, shrink=0.6)
 plt.show()
 
@@ -92,6 +92,7 @@ for column, (name, known) in enumerate(maps.items(), 1):
     axes.scatter(*(100 * row[:, :3]).T, c=colour, s=5)
     axes.set(title=f"{name}: {len(known)} nodes")
     axes.set_aspect("equal")
+    axes.view_init(elev=25, azim=20)
     axes.set_axis_off()
 plt.show()
 
@@ -117,8 +118,8 @@ records = recognise(experiment)
 # %% [markdown]
 # Every name is right, and most poses are wrong. Seen from the side away from its handle, a mug looks the same however
 # it is turned about its axis, and *what* it is was settled before *how it lies*. The rule that ends an episode asks
-# for the name alone; with stricter odds the column goes on looking, and finds more of the poses. Some stay wrong:
-# once the column is sure of a pose that explains nearly everything, it hardly looks for another.
+# for the name alone; with stricter odds the column goes on looking, and finds more of the poses. Some stay wrong: a mug
+# that is turned explains most of the readings nearly as well.
 
 # %%
 records += recognise(Experiment(eye=experiment.eye, decision=DecisionConfig(odds=1e30)))
