@@ -1,7 +1,7 @@
 """What holds of every map that readings made, whoever hands it over: sums of readings that lie where their keys say.
 
     one node a key, keys ascending, within the range of cells
-    count >= 1;  mean point in its cell;  mean square >= square of the mean
+    count >= 1;  mean point in its cell, scatter within it;  mean square >= square of the mean
     |normal|, |direction| <= 1;  hsv in 0 ... 1
     active bits within the code, no more often than there were readings
 
@@ -70,12 +70,13 @@ def _laws(known: ObjectMap) -> dict[str, Tensor]:
     mean = known.sums / known.sums[:, COUNT : COUNT + 1]
     outer, axis = (mean[:, part].reshape(-1, 3, 3) for part in (OUTER, AXIS))
     saturation = mean[:, CHROMA].square().sum(-1)
-    above = 1 + ROUNDING
+    scatter, above = outer - _square(mean[:, POINT]), 1 + ROUNDING
     return {
         "keys that do not ascend": known.keys.diff() > 0,
         "a key beyond the range of cells": (known.keys >= 0) & (known.keys < 6 * KEY_RANGE**3),
         "a point outside its cell": _in_cell(known.keys, mean[:, POINT], known.spacing),
-        "points that do not scatter like points": _is_scatter(outer - _square(mean[:, POINT]), known.spacing**2),
+        "points that do not scatter like points": _is_scatter(scatter, known.spacing**2),
+        "points that scatter beyond their cell": _trace(scatter) <= above * known.spacing**2,
         "a normal longer than 1": mean[:, NORMAL].square().sum(-1) <= above,
         "directions that are not of length 1": _is_scatter(axis, 1.0) & (_trace(axis) <= above),
         "a curvature that is none": mean[:, CURVATURE].abs() <= SHARPEST,

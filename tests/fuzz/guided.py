@@ -66,7 +66,7 @@ def main() -> None:
         corpus.mkdir()
         for number, data in enumerate(starts):
             (corpus / str(number)).write_bytes(data)
-        atheris.Setup([sys.argv[0], *sys.argv[2:], "-max_len=4096", "-verbosity=0", str(corpus)], target)
+        atheris.Setup([sys.argv[0], *sys.argv[2:], "-max_len=4096", "-print_final_stats=1", str(corpus)], target)
         atheris.Fuzz()
 
 

@@ -196,3 +196,33 @@ def test_whole_files_are_accepted(folder, reading):
         assert mesh is not None
         use(mesh)
     assert check(folder / "robot.urdf", reading, lambda file: read_urdf(file, "robot")) is not None
+
+
+@pytest.mark.parametrize(
+    "name, data, complaint",
+    [
+        ("far.ply", ASCII[".ply"].replace(b"\n3 ", b"\n3 9", 1), "vertices that are not there"),
+        ("short.obj", OBJ + b"vt 0.5\n", "not pairs"),
+        ("huge.obj", b"v 0 0 0\nv 1e6 0 0\nv 0 1e6 0\nf 1 2 3\n", "is it in metres"),
+        ("nowhere.obj", b"v 0 0 0\nv nan 0 0\nv 0 1 0\nf 1 2 3\n", "not finite"),
+    ],
+)
+def test_what_was_found_is_refused_in_words(folder, name, data, complaint):
+    (folder / name).write_bytes(data)
+    with pytest.raises(ValueError, match=complaint), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        read_mesh(folder / name)
+
+
+@pytest.mark.parametrize(
+    "old, new, complaint",
+    [
+        (b"0.8 0.1 0.1 1", b"0.8 0.1", "expected 3 or 4 finite numbers"),
+        (b"0.8 0.1 0.1 1", b"8 1 1 1", "colours outside 0 ... 1"),
+        (b"0.1 0 0", b"nan 0 0", "expected 3 finite numbers"),
+    ],
+)
+def test_what_was_found_in_robots_is_refused_in_words(folder, old, new, complaint):
+    (folder / "found.urdf").write_bytes(URDF.replace(old, new))
+    with pytest.raises(ValueError, match=complaint):
+        read_urdf(folder / "found.urdf", "robot")
