@@ -78,7 +78,7 @@ def test_commands_are_understood(line, tmp_path, monkeypatch):
     for name in COMMANDS:
         monkeypatch.setattr(commands, name, asked.append)
     for flag, value in pairwise(words):
-        if flag in ("--from-run", "--maps"):
+        if flag in ("--from-run", "--maps") or (flag in ("view", "plot") and not value.startswith("-")):
             RunFolder(tmp_path / value, load(), "learn")
         if flag == "--config" and value not in preset_names():
             (tmp_path / value).write_text("")
