@@ -170,6 +170,8 @@ class Region:
         if belief.consensus is None or len(belief.ballot) == 0:
             return belief
         few = prune(belief.ballot, POLISHED)
+        if len(few) == 0:
+            return belief  # no pose is left
         for _ in range(POLISHING):
             votes = self.lateral.pool(self.vote(belief, few))
             few = refine.step(few, votes.slope, votes.information)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from .evidence.hypotheses import strongest
+from .evidence.likelihood import MISSED_UNKNOWN
 
 if TYPE_CHECKING:
     from .region import Belief, Region
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 ALARM = 6.0  # nats
 AGREEING = 1.5  # nats at most by which a reading that fits lowers the sum
 EMPTY = 0.2  # nats at most by which a miss that was expected does
+EVEN = math.log(0.5 / MISSED_UNKNOWN)  # nats of a miss that the pose holds to be as likely as not
+UNMET = -2.0  # nats of a less likely one: a true pose has one in twelve of them, an object that is gone most
 CARRIED = 4.0  # nats
 SETTLED = 6  # sensations after which there is a best pose to be surprised by
 
@@ -45,14 +48,19 @@ def watched(region: "Region", belief: "Belief") -> "Belief":
 
 
 def newest_evidence(region: "Region", belief: "Belief") -> torch.Tensor:
-    """(g,) nats, of the newest reading at the best pose, the mean over the columns whose reading was not lost. To see
-    nothing where nothing was expected hardly counts: had the object moved away, that would be so too."""
+    """(g,) nats, of the newest reading at the best pose, the mean over the columns that met something or should have.
+
+    A miss speaks of more than the object's identity, for which the likelihood weighs it: where surface was expected,
+    against the pose; where nothing was, hardly for it, since had the object moved away, that would be so too.
+    """
     best = belief.ballot.take(strongest(belief.ballot, 1))
     said = region.vote(belief, best, newest=True, curved=False).log_evidence[..., 0]
     pairs = zip(region.kinds, belief.memories, strict=True)
     met = torch.cat([kind.met(kind.newest(memory)) for kind, memory in pairs], 1) > 0
-    said = torch.where(met, said, said.clamp(max=EMPTY))
-    return said.sum(1) / (said != 0).sum(1).clamp(min=1)
+    sensed = said != 0  # a lost reading says nothing
+    gone = ~met & sensed & (said < EVEN)
+    said = torch.where(met, said, torch.where(gone, UNMET, said.clamp(max=EMPTY)))
+    return said.sum(1) / (met & sensed | gone).sum(1).clamp(min=1)
 
 
 def anew(region: "Region", belief: "Belief", groups: torch.Tensor) -> "Belief":
@@ -68,6 +76,7 @@ def anew(region: "Region", belief: "Belief", groups: torch.Tensor) -> "Belief":
         belief,
         memories=tuple(kind.forget(memory, groups) for kind, memory in pairs),
         ballot=replace(belief.ballot, log_evidence=gone),
+        fit=None if belief.fit is None else torch.where(groups, -math.inf, belief.fit),  # sensations suggest poses again
         prior=torch.where(groups[:, None], carried, flat),
         steps=1,
     )

@@ -10,7 +10,7 @@ from cortical.columns.messages import Goal
 from .policy import Situation, feasible, stances
 
 STEP = math.radians(28.0)
-SPREAD = 0.025  # metres
+SPREAD, SEARCH = 0.025, 0.07  # metres about what was sensed, and about the middle while nothing was
 TRIES = 32
 
 
@@ -20,8 +20,8 @@ class Saccade:
     def goals(self, situation: Situation, random: np.random.Generator) -> list[Goal]:
         """One random movement within the limits."""
         centre = situation.centre()
-        known = situation.locations if len(situation.locations) else centre[None]
-        target = known[random.integers(len(known), size=TRIES)] + random.normal(0, SPREAD, (TRIES, 3))
+        known, spread = (situation.locations, SPREAD) if len(situation.locations) else (centre[None], SEARCH)
+        target = known[random.integers(len(known), size=TRIES)] + random.normal(0, spread, (TRIES, 3))
         bearing = random.normal(size=(TRIES, 3))
         if situation.touches:
             bearing = target - centre

@@ -79,6 +79,16 @@ def test_a_random_glance_promises_nothing_and_stays_near_what_was_sensed(agent):
         assert near < 0.12
 
 
+def test_a_random_glance_searches_further_while_nothing_was_sensed(agent):
+    seen = situations(agent)[-1]
+    nothing = replace(seen, locations=np.zeros((0, 3)), gazes=np.zeros((0, 3)))
+    spread = []
+    for situation in (replace(seen, locations=np.zeros((1, 3)), gazes=np.zeros((1, 3))), nothing):
+        goals = [Saccade().goals(situation, np.random.default_rng(seed))[0] for seed in range(40)]
+        spread.append(np.std([goal.target.numpy() for goal in goals]))
+    assert spread[1] > 1.3 * spread[0]
+
+
 # ---- information
 
 

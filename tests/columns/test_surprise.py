@@ -1,6 +1,7 @@
 """What fails to come as predicted tells a region that the object was moved."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -70,3 +71,29 @@ def test_who_does_not_watch_out_notices_nothing(region):
     belief, anew = told(blind, belief, readings("egg", 8, 2, pose_of(50)))
     assert anew == [] and belief.doubt is None and belief.prior is None
     assert math.isfinite(float(belief.consensus.log_odds[0]))
+
+
+def missed_by(sensations, aside=0.0):
+    """The same looks, `aside` metres along x, meeting nothing."""
+    shift = torch.tensor([aside, 0.0, 0.0])
+    gone = torch.zeros_like(sensations.on_object)
+    return replace(sensations, origin=sensations.origin + shift, on_object=gone)
+
+
+@pytest.mark.parametrize("empty", [5, 8])
+def test_an_object_that_is_gone_is_missed_and_found_where_it_is_met_again(region, empty):
+    first, then = pose_of(3), pose_of(70)
+    belief, _ = told(region, region.begin(), readings("egg", 15, 3, first))
+    belief, anew = told(region, belief, missed_by(readings("egg", empty, 4, first)))
+    assert len(anew) == 1 and anew[0] <= 4, "where surface is expected, a few misses say that it is gone"
+    assert not bool((belief.ballot.log_evidence > -math.inf).any()) and region.polish(belief) is belief
+    assert int(belief.consensus.object_index[0]) == region.objects.index("egg"), "it's still what it was"
+    belief, anew = told(region, belief, readings("egg", 12, 5, then))
+    assert anew == [] and missed(belief, then)[0] < 0.004
+
+
+def test_looks_past_the_edge_surprise_nobody(region):
+    pose = pose_of(3)
+    belief, _ = told(region, region.begin(), readings("egg", 15, 3, pose))
+    belief, anew = told(region, belief, missed_by(readings("egg", 40, 4, pose), aside=0.15))
+    assert anew == [] and float(belief.doubt[0]) == 0.0
