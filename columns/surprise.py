@@ -76,7 +76,8 @@ def anew(region: "Region", belief: "Belief", groups: torch.Tensor) -> "Belief":
         belief,
         memories=tuple(kind.forget(memory, groups) for kind, memory in pairs),
         ballot=replace(belief.ballot, log_evidence=gone),
-        fit=None if belief.fit is None else torch.where(groups, -math.inf, belief.fit),  # sensations suggest poses again
+        # no pose fits: sensations suggest some again
+        fit=None if belief.fit is None else torch.where(groups, -math.inf, belief.fit),
         prior=torch.where(groups[:, None], carried, flat),
         steps=1,
     )

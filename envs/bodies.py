@@ -84,7 +84,7 @@ def looking(direction: np.ndarray, up: tuple[float, float, float] = (0.0, 0.0, 1
     gaze = gaze / length
     right = np.cross(gaze, up)
     if np.linalg.norm(right) < 1e-6:
-        right = np.array([1.0, 0.0, 0.0])
+        right = np.array([1.0, 0.0, 0.0]) - gaze[0] * gaze
     right = right / np.linalg.norm(right)
     return np.stack([right, np.cross(gaze, right), gaze], axis=1)
 
