@@ -102,7 +102,7 @@ class ActiveRecognitionEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         )
         self.action_space = self.agent.env.action_space
         self._situation: Situation | None = None
-        self._potential, self._closed = 0.0, False
+        self._potential, self._sensations, self._closed = 0.0, 0, False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -117,6 +117,7 @@ class ActiveRecognitionEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         self._situation = None
         observation, info = self.agent.begin(options, int(self.np_random.integers(2**31)))
         step = self.agent.turn(self.agent.region.begin(), observation, info, START)
+        self._sensations = 0
         seen = self._take_in(step)
         self._potential = self._truth_odds()
         return seen, self._info(step, info)
@@ -133,7 +134,7 @@ class ActiveRecognitionEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         step = self.agent.turn(belief, observation, info, Plan(action, None, 0.0, "as it was told"))
         seen = self._take_in(step)
         told = self._info(step, info)
-        truncated = not told["decided"] and step.belief.steps >= self.experiment.decision.max_sensations
+        truncated = not told["decided"] and self._sensations >= self.experiment.decision.max_sensations
         return seen, self._reward(told), told["decided"], truncated, told
 
     def render(self) -> np.ndarray | None:  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -150,6 +151,7 @@ class ActiveRecognitionEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
             raise ClosedEnvironmentError("this environment is closed; make a new one")
 
     def _take_in(self, step: Step) -> dict[str, np.ndarray]:
+        self._sensations += 1
         self._situation = self.agent.situations(step.belief, step.sensation)[0]
         return belief_summary(self._situation)
 
@@ -175,7 +177,7 @@ class ActiveRecognitionEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         index, decided = int(consensus.object_index[0]), self.agent.decided(step.belief)
         best = self.objects[index] if index >= 0 else "unknown"
         right = decided and best == info["truth"]["object"]
-        return {**info, "best": best, "decided": decided, "right": right, "sensations": step.belief.steps}
+        return {**info, "best": best, "decided": decided, "right": right, "sensations": self._sensations}
 
 
 def _one_of(name: str, value: object, allowed: tuple[object, ...]) -> None:

@@ -20,10 +20,11 @@ COMMANDS: dict[str, tuple[type, str | None]] = {
     "recognise": (Recognise, "default"),
     "vote": (Vote, "five"),
     "view": (View, None),
-    "plot": (Plot, None),
+    "plot": (Plot, ""),
     "objects": (Objects, "default"),
 }
-"""Each command's flags and the preset it starts from; None: the configuration of the run it is about."""
+"""Each command's flags and the preset it starts from; None: the configuration of the run it is about; "": it has no
+settings."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,7 +57,7 @@ def usage() -> str:
     added = [f"{group} {', '.join(names)}" for group in BUILT_IN if (names := plugin_names(group))]
     lines += ["", f"Plug-ins installed: {'; '.join(added)}"] if added else []
     lines += [
-        "", "Every command takes:",
+        "", "Every command that runs something takes:",
         f"  --config X     a preset ({', '.join(preset_names())}) or a TOML file; flags go on top",
         "  --from-run DIR the configuration of an earlier run",
         "  --help         its flags, one for every setting",
@@ -73,16 +74,21 @@ def _run(name: str, words: list[str]) -> int:
         meant = f"did you mean {close[0]}?" if close else f"choose {', '.join(COMMANDS)}"
         raise ConfigError(f"no command {name!r}: {meant}")
     kind, preset = COMMANDS[name]
-    start, words = _starting_point(words, preset)
-    if start is None:
-        start = _configuration_of(_parsed(name, kind, words).run)
-    arguments = _parsed(name, kind, words, start)
-    validate(arguments.experiment, "flags")
+    arguments = _parsed(name, kind, words) if preset == "" else _set_up(name, kind, preset, words)
     from . import commands
 
     run: Callable[[Any], None] = getattr(commands, name)
     run(arguments)
     return 0
+
+
+def _set_up(name: str, kind: type, preset: str | None, words: list[str]) -> Any:
+    start, words = _starting_point(words, preset)
+    if start is None:
+        start = _configuration_of(_parsed(name, kind, words).run)
+    arguments = _parsed(name, kind, words, start)
+    validate(arguments.experiment, "flags")
+    return arguments
 
 
 def _parsed(name: str, kind: type, words: list[str], start: Experiment | None = None) -> Any:

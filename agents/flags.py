@@ -107,7 +107,6 @@ class Plot:
     """An episode of this object."""
     out: Path | None = None
     """The folder to write to (default: plots in the run folder)."""
-    experiment: Settings = field(default_factory=Experiment)
 
 
 @dataclass

@@ -72,7 +72,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rotations", type=int, default=10, help="poses of each object and seed")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--output", type=Path, default=RESULTS / "policy_learning.json")
-    parser.add_argument("--install", action="store_true", help=f"keep the policy as {SHIPPED.relative_to(ROOT)}")
+    parser.add_argument("--install", action="store_true", help="keep the policy as the one that the package brings")
     return parser.parse_args()
 
 

@@ -66,9 +66,44 @@ def vector_env() -> str:
     )
 
 
+def pushing() -> str:
+    """The figures of benchmarks/pushing.py."""
+    found = json.loads((RESULTS / "pushing.json").read_text())["summary"]
+    lines = [
+        "| the object is pushed | episodes | noticed, after looks (median / p90) | found again within 5 mm "
+        "| error before, median | at the end, median / p90 |\n|---|---|---|---|---|---|"
+    ]
+    for label, name in (("columns that watch out", "watchful"), ("columns that don't", "blind")):
+        s = found[name]
+        after = f", {s['noticed_after_median']:g} / {s['noticed_after_p90']:g}" if s["noticed"] else ""
+        lines.append(
+            f"| {label} | {s['episodes']} | {100 * s['noticed']:.0f} %{after} | {100 * s['found_again']:.0f} % "
+            f"| {s['before_mm']:.1f} mm | {s['end_mm']:.1f} / {s['end_p90_mm']:.1f} mm |"
+        )
+    calm = found["control"]
+    false = calm["false_alarms_per_100"]
+    return "\n".join(lines) + f"\n\nWithout a push there are {false:.2f} false alarms in a hundred looks."
+
+
+def policy_learning() -> str:
+    """The figures of benchmarks/policy_learning.py."""
+    found = json.loads((RESULTS / "policy_learning.json").read_text())["figures"]
+    lines = ["| moves by | episodes | correct | sensations, mean | against random saccades (95 %) |\n|---|---|---|---|---|"]
+    for label, s in found.items():
+        low, high = s.get("difference_interval", (0, 0))
+        less = f"{s['difference']:+.1f} ({low:+.1f} to {high:+.1f})" if "difference" in s else ""
+        mean = f"{s['sensations_mean']:.1f}"
+        lines.append(f"| {label} | {s['episodes']:g} | {100 * s['correct']:.1f} % | {mean} | {less} |")
+    return "\n".join(lines)
+
+
+TABLES = (recognition, sensing, vector_env, pushing, policy_learning)
+
+
 def rendered(text: str) -> str:
     """The README with its tables replaced."""
-    for name, table in (("recognition", recognition()), ("sensing", sensing()), ("vector_env", vector_env())):
+    for kind in TABLES:
+        name, table = kind.__name__, kind()
         pattern = rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end -->)"
         text = re.sub(pattern, lambda m, table=table: m[1] + table + "\n" + m[2], text, flags=re.S)
     return text

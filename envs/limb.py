@@ -32,7 +32,7 @@ DEEP, CLOSE = LIFT + PRESS, 0.001
 """Metres that the fingertip presses ahead, and within which one that stays where it is still touches."""
 PRESSES = 3
 """Turns of the hand in which a touch is tried."""
-ASIDE, MIDDLE = np.array([0.8, -0.9, 0.45]), np.array([-0.15, 0.0, 0.15])
+ASIDE, MIDDLE = np.array([0.85, -0.95, 0.45]), np.array([-0.15, 0.0, 0.2])
 """Whence a picture is taken and the point in its middle, metres, from the origin of the world."""
 
 

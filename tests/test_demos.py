@@ -9,7 +9,9 @@ import pytest
 DEMOS = Path(__file__).parents[1] / "demos"
 PROMISES = {
     "explore_with_gymnasium.py": "curvatures",
+    "pushed_object.py": "that was not expected!",
     "recognise_objects.py": "Decided: duck, right",
+    "robot_arm.py": "3 of 3 right",
     "train_policy.py": "paired by pose",
 }
 ARGUMENTS = {"train_policy.py": ("--objects", "mug", "duck", "--steps", "512", "--held-out", "200", "201")}

@@ -210,6 +210,13 @@ def test_sensations_run_out(learnt, settings):
     made.close()
 
 
+def test_a_belief_that_began_anew_does_not_set_the_count_back(env):
+    situation = situation_of(env)
+    env._situation = replace(situation, belief=replace(situation.belief, steps=1))
+    *_, info = env.step(np.zeros(5, np.float32))
+    assert info["sensations"] == 5
+
+
 # ---- the summary
 
 
