@@ -11,6 +11,7 @@ line printed is one JSON object with the figures; --install keeps the policy as 
 
 import argparse
 import json
+import math
 import platform
 import shutil
 import subprocess
@@ -145,15 +146,16 @@ def curve(folder: Path) -> list[tuple[int, float]]:
 
 
 def picture(points: list[tuple[int, float]], figures: dict[str, dict[str, Any]], file: Path) -> None:
-    """The learning curve, with the means of the other policies on the held-out poses as lines."""
-    fig, ax = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
+    """The learning curve, with the means of all policies on the held-out poses as lines."""
+    fig, ax = plt.subplots(figsize=(7.2, 3.8), layout="constrained")
     ax.plot(*zip(*points, strict=True), color="#0072B2", lw=1.8)
-    ax.annotate("in training, last 100 episodes", points[len(points) // 3], (0, 8), textcoords="offset points",
-                color="#0072B2", fontsize=9)  # fmt: skip
-    for (label, found), style in zip(figures.items(), (":", "-.", (0, (1, 3)), "--", "-"), strict=True):
-        ax.axhline(found["sensations_mean"], color="#D55E00" if label == "PPO" else "0.35", ls=style, lw=1.2)
-        ax.annotate(f"{label}, held out", (1.01, found["sensations_mean"]), xycoords=("axes fraction", "data"),
-                    va="center", fontsize=9)  # fmt: skip
+    ax.text(points[-1][0] / 2, 7.5, "in training, last 100 episodes", color="#0072B2", ha="center")
+    lowest, styles = math.inf, dict(zip(figures, (":", "-.", (0, (1, 3)), "--", "-"), strict=True))
+    for label, found in sorted(figures.items(), key=lambda item: -item[1]["sensations_mean"]):
+        mean, colour = found["sensations_mean"], "#D55E00" if label == "PPO" else "0.35"
+        ax.axhline(mean, color=colour, ls=styles[label], lw=1.2)
+        lowest = min(mean, lowest - 1.0)  # labels keep apart
+        ax.text(1.01, lowest, f"{label}: {mean:.1f}", color=colour, transform=ax.get_yaxis_transform(), va="center")
     ax.set(xlabel="movements trained on", ylabel="sensations to a decision, mean", ylim=(0, None), xlim=(0, None))
     ax.spines[["top", "right"]].set_visible(False)
     fig.savefig(file, dpi=120, metadata={"Software": None})
