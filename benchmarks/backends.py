@@ -13,6 +13,7 @@ Times are CPU times of one thread for one image, medians. Writes benchmarks/resu
 demos/guide/backends.png and the table in demos/guide/seeing.md.
 """
 
+import argparse
 import json
 import math
 import platform
@@ -268,6 +269,7 @@ def rendered(text: str, figures: dict[str, Any]) -> str:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     figures, views = measure()
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     packages = ("numpy", "numba", "embreex", "pybullet")

@@ -68,7 +68,8 @@ def vector_env() -> str:
 
 def pushing() -> str:
     """The figures of benchmarks/pushing.py."""
-    found = json.loads((RESULTS / "pushing.json").read_text())["summary"]
+    result = json.loads((RESULTS / "pushing.json").read_text())
+    found, rows = result["summary"], result["rows"]
     lines = [
         "| the object is pushed | episodes | noticed, after looks (median / p90) | found again within 5 mm "
         "| error before, median | at the end, median / p90 |\n|---|---|---|---|---|---|"
@@ -80,9 +81,12 @@ def pushing() -> str:
             f"| {label} | {s['episodes']} | {100 * s['noticed']:.0f} %{after} | {100 * s['found_again']:.0f} % "
             f"| {s['before_mm']:.1f} mm | {s['end_mm']:.1f} / {s['end_p90_mm']:.1f} mm |"
         )
-    calm = found["control"]
-    false = calm["false_alarms_per_100"]
-    return "\n".join(lines) + f"\n\nWithout a push there are {false:.2f} false alarms in a hundred looks."
+    before, after = result["looks"]
+    early = [look for row in rows if row["suite"] == "watchful" for look in row["alarms"] if look <= before]
+    calm = [row["alarms"] for row in rows if row["suite"] == "control"]
+    looks = before * found["watchful"]["episodes"] + (before + after) * len(calm)
+    false = len(early) + sum(map(len, calm))
+    return "\n".join(lines) + f"\n\nFalse alarms: {false} in {looks:,} looks at objects that nobody had pushed."
 
 
 def policy_learning() -> str:

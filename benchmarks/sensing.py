@@ -7,6 +7,7 @@ textured torus of 5,184 triangles seen from 20 cm in patches of 6 degrees, each 
 Environment steps are those of the default objects, on the object. Writes benchmarks/results/sensing.json.
 """
 
+import argparse
 import json
 import platform
 import subprocess
@@ -101,6 +102,7 @@ def processor() -> str:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     figures = {f"obs_per_cpu_s_{n}x{n}_5k": round(patches_per_second(n)) for n in (5, 16)}
     figures |= {f"env_step_us_{n}x{n}": round(step_us(n), 1) for n in (5, 16)}
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)

@@ -10,6 +10,7 @@ Memory is what a process grows by for each world beyond the first. Writes benchm
 last line of output is one JSON object.
 """
 
+import argparse
 import json
 import platform
 import subprocess
@@ -102,6 +103,7 @@ print(next(line for line in open("/proc/self/status") if line.startswith("VmRSS"
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         source = object_folder(Path(folder))
         native, batch, met = native_and_batch(source)
