@@ -92,7 +92,7 @@ def pushing() -> str:
 def policy_learning() -> str:
     """The figures of benchmarks/policy_learning.py."""
     found = json.loads((RESULTS / "policy_learning.json").read_text())["figures"]
-    lines = ["| moves by | episodes | correct | sensations, mean | against random saccades (95 %) |\n|---|---|---|---|---|"]
+    lines = ["| moves by | episodes | correct | sensations, mean | against random saccades (95 %) |", 5 * "|---" + "|"]
     for label, s in found.items():
         low, high = s.get("difference_interval", (0, 0))
         less = f"{s['difference']:+.1f} ({low:+.1f} to {high:+.1f})" if "difference" in s else ""
