@@ -27,6 +27,7 @@ for look in range(1, 25):
     if look > 1 and step.belief.steps == 1:
         print(f"look {look:2}: that was not expected! Where is it?")
     belief, plan = step.belief, agent.act(step.belief, step.sensation, random)
+    assert belief.consensus is not None
     name = (*region.objects, "thing never seen")[int(belief.consensus.object_index[0])]
     place = belief.consensus.pose.location[0].numpy()
     met = int(step.sensation.on_object.sum())
@@ -40,5 +41,4 @@ for look in range(1, 25):
         moved = 1000 * np.linalg.norm(env.truth()["position"] - middle)
         print(f"         ... a fingertip pushes it by {moved:.0f} mm ...")
     observation, _, _, _, info = env.step(plan.action)
-print(f"At last it is a {name}, {off:.0f} mm from where they hold it to be.")
 env.close()
