@@ -23,9 +23,7 @@ def make_agent(experiment: Experiment, region: Region) -> Agent:
     """Body, columns and policy of an experiment, ready for episodes."""
     senses = Senses(any(kind.coded for kind in region.kinds), experiment.touch.fingers)
     env = ObjectExploreEnv.from_config(experiment.world, experiment.eye, experiment.touch, obs_mode=senses.obs_mode)
-    moves = experiment.policy
-    policy = make_policy(moves.name, moves.candidates, moves.hypotheses, moves.file)
-    return Agent(env, region, policy, experiment.decision, senses)
+    return Agent(env, region, make_policy(experiment.policy), experiment.decision, senses)
 
 
 def play(

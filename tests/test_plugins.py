@@ -331,7 +331,7 @@ def test_an_unknown_catalogue_is_guessed(site):
 def test_a_plug_in_cannot_take_a_built_in_name(install):
     install("thief", "policies", "saccade = thief:Mine", "raise RuntimeError('imported')")
     assert "saccade" not in plugin_names("policies")
-    assert isinstance(make_policy("saccade"), Saccade)
+    assert isinstance(make_policy(PolicyConfig("saccade")), Saccade)
     assert "thief" not in sys.modules
 
 
@@ -367,14 +367,14 @@ def test_a_plug_in_that_fails_when_it_is_made_is_named(install):
     code = "def Weary(config):\n    raise ValueError('no file: ' + config.file)"
     install("weary", "policies", "mine = weary:Weary", code)
     with pytest.raises(PluginError, match=r"of the package weary 1.0.* failed: ValueError: no file: a.toml"):
-        make_policy("mine", file="a.toml")
+        make_policy(PolicyConfig("mine", file="a.toml"))
 
 
 def test_two_packages_with_one_name_are_refused(install):
     install("one", "policies", "mine = one:A", "A = dict")
     install("two", "policies", "mine = two:A", "A = dict")
     with pytest.raises(PluginError, match=r"'mine' .*is claimed by .*: uninstall all but one") as told:
-        make_policy("mine")
+        make_policy(PolicyConfig("mine"))
     assert "one 1.0" in str(told.value) and "two 1.0" in str(told.value)
 
 

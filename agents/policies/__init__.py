@@ -1,5 +1,7 @@
 """Motor policies: what a body should do next, given what its columns believe. One file each, one protocol."""
 
+from collections.abc import Callable
+
 from cortical.configs.plugins import call_plugin
 from cortical.configs.schema import PolicyConfig
 
@@ -8,16 +10,19 @@ from .learned import Learned, PolicyFileError
 from .policy import Policy, Situation
 from .saccade import Saccade
 
-__all__ = ["InformationGain", "Learned", "Policy", "PolicyFileError", "Saccade", "Situation", "make_policy"]
+__all__ = ["BUILT_IN", "InformationGain", "Learned", "Policy", "PolicyFileError", "Saccade", "Situation", "make_policy"]
 
 
-def make_policy(name: str, candidates: int = 32, hypotheses: int = 16, file: str = "") -> Policy:
-    """The policy of that name; if it is a plug-in's (entry-point group cortical.policies), what that makes of a
-    `PolicyConfig`. Raises PluginError (a ValueError) for an unknown one, PolicyFileError for a file of none."""
-    if name == "saccade":
-        return Saccade()
-    if name == "information_gain":
-        return InformationGain(candidates, hypotheses)
-    if name == "learned":
-        return Learned(file)
-    return call_plugin("policies", name, Policy, PolicyConfig(name, candidates, hypotheses, file))
+BUILT_IN: dict[str, Callable[[PolicyConfig], Policy]] = {
+    "saccade": lambda settings: Saccade(),
+    "information_gain": lambda settings: InformationGain(settings.candidates, settings.hypotheses),
+    "learned": lambda settings: Learned(settings.file),
+}
+"""The policies that come with the package, by name."""
+
+
+def make_policy(settings: PolicyConfig) -> Policy:
+    """The policy of these settings; if its name is a plug-in's (entry-point group cortical.policies), what that makes
+    of them. Raises PluginError (a ValueError) for an unknown one, PolicyFileError for a file of none."""
+    build = BUILT_IN.get(settings.name)
+    return build(settings) if build else call_plugin("policies", settings.name, Policy, settings)

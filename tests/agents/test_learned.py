@@ -18,6 +18,7 @@ from cortical.agents.policies.learned import PolicyNetwork, load_policy, network
 from cortical.agents.policies.summary import FIELDS, summary_sizes
 from cortical.agents.rollout import make_agent, play
 from cortical.agents.testing import check_policy
+from cortical.configs.schema import PolicyConfig
 from cortical.envs.bodies import Eye, Limits, looking
 
 ID = "cortical.agents:cortical/ActiveRecognition-v0"
@@ -134,7 +135,7 @@ def test_one_that_was_shown_the_posterior_is_bound_to_the_objects(agent):
 
 
 def test_one_comes_with_the_package():
-    policy = make_policy("learned")
+    policy = make_policy(PolicyConfig("learned"))
     assert isinstance(policy, Learned)
     assert policy.network.action_mode == "orbit" and "posterior" not in policy.network.fields
 
@@ -173,7 +174,7 @@ def test_a_damaged_file_is_refused(tmp_path, damage):
 
 def test_no_file_is_told(tmp_path):
     with pytest.raises(PolicyFileError, match="nowhere"):
-        make_policy("learned", file=str(tmp_path / "nowhere"))
+        make_policy(PolicyConfig("learned", file=str(tmp_path / "nowhere")))
 
 
 @pytest.mark.parametrize(

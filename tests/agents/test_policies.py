@@ -12,6 +12,7 @@ from cortical.agents.policies import InformationGain, Saccade, Situation, make_p
 from cortical.agents.testing import check_policy
 from cortical.columns.evidence.hypotheses import Hypotheses
 from cortical.columns.messages import Goal
+from cortical.configs.schema import PolicyConfig
 from cortical.envs.bodies import Eye, Limits, looking
 
 POLICIES = {"saccade": Saccade(), "information_gain": InformationGain(32, 16)}
@@ -141,11 +142,11 @@ def test_where_all_is_known_there_is_nothing_to_learn(two_cylinders):
 
 
 def test_policies_by_name():
-    assert isinstance(make_policy("saccade"), Saccade)
-    gain = make_policy("information_gain", 7, 3)
+    assert isinstance(make_policy(PolicyConfig("saccade")), Saccade)
+    gain = make_policy(PolicyConfig("information_gain", 7, 3))
     assert isinstance(gain, InformationGain) and (gain.candidates, gain.hypotheses) == (7, 3)
     with pytest.raises(ValueError, match=r"did you mean 'saccade'\. there are saccade, information_gain, learned"):
-        make_policy("sacade")
+        make_policy(PolicyConfig("sacade"))
 
 
 # ---- the checks find fault
