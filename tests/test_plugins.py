@@ -41,7 +41,7 @@ USES = {
     "objects": open_catalogue,
     "sensors": lambda name: Sensors(EyeConfig(sensor=name)),
     "columns": lambda name: build_region(replace(load(), column=ColumnConfig(name)), {"L": ObjectMap.empty(0.004)}),
-    "policies": make_policy,
+    "policies": lambda name: make_policy(PolicyConfig(name)),
 }
 """What opens each kind of plug-in by its name."""
 

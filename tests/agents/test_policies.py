@@ -145,7 +145,7 @@ def test_policies_by_name():
     assert isinstance(make_policy(PolicyConfig("saccade")), Saccade)
     gain = make_policy(PolicyConfig("information_gain", 7, 3))
     assert isinstance(gain, InformationGain) and (gain.candidates, gain.hypotheses) == (7, 3)
-    with pytest.raises(ValueError, match=r"did you mean 'saccade'\. there are saccade, information_gain, learned"):
+    with pytest.raises(ValueError, match=r"did you mean 'saccade'\? there are saccade, information_gain, learned"):
         make_policy(PolicyConfig("sacade"))
 
 
