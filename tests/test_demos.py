@@ -12,6 +12,7 @@ PROMISES = {
     "pushed_object.py": "that was not expected!",
     "recognise_objects.py": "Decided: duck, right",
     "robot_arm.py": "3 of 3 right",
+    "symbolic_objects.py": "It is object 72, right, after 3 touches.",
     "train_policy.py": "paired by pose",
 }
 ARGUMENTS = {"train_policy.py": ("--objects", "mug", "duck", "--steps", "512", "--held-out", "200", "201")}

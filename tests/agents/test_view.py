@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
 from cortical.agents.brain import build_region
@@ -144,9 +145,8 @@ def test_a_map_is_drawn_where_its_object_is_believed_to_be(torus):
     assert len(clouds) == 1
     cloud = next(iter(clouds.values()))
     points = Rotation.from_quat(cloud.rotation).apply(cloud.points) + cloud.location
-    solid = trimesh.Trimesh(torus.mesh.vertices, torus.mesh.faces)
     rotation, position = np.array(torus.record.rotation), np.array(torus.record.position)
-    off = np.abs(trimesh.proximity.signed_distance(solid, ((points - position) @ rotation)[::20]))
+    off = cKDTree(torus.mesh.vertices).query((points - position) @ rotation)[0]
     assert np.median(off) < 0.004, "the map lies on the object"
     assert last.lines["votes"].segments.shape[1:] == (2, 3) and "goal" not in last.lines
     assert "goal" in torus.snapshot(0).lines and "next" in torus.snapshot(0).labels

@@ -22,7 +22,7 @@ pytest.importorskip("pybullet", reason="PyBullet is not installed")
 pytest.importorskip("embreex", reason="embreex is not installed")
 
 EXPLORE, RECOGNISE = "cortical/ObjectExplore-v0", "cortical/ObjectRecognition-v0"
-IDS = sorted(spec.id for spec in gym.registry.values() if "cortical.envs" in str(spec.entry_point))
+IDS = sorted(spec.id for spec in gym.registry.values() if "cortical.envs" in str(spec.vector_entry_point))
 
 
 def make(name=EXPLORE, count=3, **settings):

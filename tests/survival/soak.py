@@ -23,6 +23,7 @@ from cortical.configs.schema import LearnConfig, WorldConfig
 from cortical.envs.explore import ObjectExploreEnv
 
 POINTS, EPISODE = 20, 500
+WARM = 6  # rounds until libraries hold what they keep
 
 
 def world_steps() -> Iterator[int]:
@@ -45,14 +46,16 @@ def agent_steps() -> Iterator[int]:
     learner = Learner(experiment)
     maps = {name: learner.learn(name) for name in names}
     for turn in range(10**9):
-        name = names[turn % len(names)]
+        name, steps = names[turn % len(names)], 0
         before = learner.readings
         maps[name] = learner.learn(name)
-        yield (learner.readings - before) // experiment.learn.patches
+        steps += (learner.readings - before) // experiment.learn.patches
         agent = make_agent(experiment, build_region(experiment, maps))
         for rotation in range(10):
-            yield play(agent, name, seed=turn, rotation_index=rotation).sensations
+            steps += play(agent, name, seed=turn, rotation_index=rotation).sensations
         agent.env.close()
+        if turn >= WARM:
+            yield steps
 
 
 def resident() -> float:

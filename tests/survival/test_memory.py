@@ -16,7 +16,7 @@ def nightly(*values):
 
 
 @pytest.mark.parametrize(
-    "kind, steps", [("world", 20_000), ("agent", 700), nightly("world", 1_000_000), nightly("agent", 50_000)]
+    "kind, steps", [("world", 20_000), ("agent", 2_500), nightly("world", 1_000_000), nightly("agent", 50_000)]
 )
 def test_memory_stays_flat(kind, steps):
     done = subprocess.run([sys.executable, str(SOAK), kind, str(steps)], capture_output=True, text=True, check=False)
