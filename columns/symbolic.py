@@ -14,7 +14,7 @@ the mutual information between the object and what is felt. `symbolic_policies` 
 at random is known exactly, see `passive_touches`.
 
 Shapes, throughout: w worlds, e episodes in each, n objects, p points, c columns, k sets of points to choose from, m
-outcomes of touching one. Everything is float64 or int64.
+outcomes of touching one. Everything is float64 or int64, on the CPU.
 """
 
 import itertools
@@ -148,7 +148,8 @@ def predictions(maps: SymbolMaps, sets: Tensor) -> Tensor:
 def information(weights: Tensor, predicted: Tensor) -> Tensor:
     """Expected information I, (w, e, k) nats, of touching each set, by a posterior (w, e, n) and `predictions`."""
     mixed = (weights @ predicted.flatten(2)).unflatten(-1, predicted.shape[2:])
-    return _entropy(mixed) - weights @ _entropy(predicted)
+    # what noise adds is the same for every object and set
+    return _entropy(mixed) - weights.sum(-1, keepdim=True) * _entropy(predicted[0, 0, 0])
 
 
 def passive_touches(objects: int, points: int, features: int, columns: int = 1, repeats: bool = False) -> float:

@@ -11,6 +11,7 @@ Shapes are those of `symbolic`.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -122,10 +123,10 @@ class FewestLeft(MostInformative):
     """
 
     def __init__(self, maps: SymbolMaps) -> None:
-        if maps.noise:
-            raise ValueError("with noise, objects aren't ruled out: take MostInformative")
+        if maps.noise or maps.features < 2:
+            raise ValueError("FewestLeft needs two symbols or more, and no noise: take MostInformative")
         super().__init__(maps)
-        self.left = torch.from_numpy(_touches_left(maps.table.shape[1], maps.features))
+        self.left = torch.tensor(_touches_left(maps.table.shape[1], maps.features), dtype=torch.float64)
 
     def score(self, posterior: Tensor) -> Tensor:
         """Minus the touches expected to be left, (w, e, k)."""
@@ -178,14 +179,15 @@ def play(
     return Played(belief.touches, weights.argmax(-1), certain, points)
 
 
-def _touches_left(most: int, features: int) -> np.ndarray:
+@cache
+def _touches_left(most: int, features: int) -> tuple[float, ...]:
     """V of `FewestLeft` for 0 ... most objects that fit."""
     left, same = np.zeros(most + 1), 1.0 / features
     for k in range(2, most + 1):
         others = np.arange(k - 1)
         chance = [math.comb(k - 1, j) * same**j * (1.0 - same) ** (k - 1 - j) for j in others]
         left[k] = (1.0 + left[1 + others] @ chance) / (1.0 - same ** (k - 1))
-    return left
+    return tuple(left)
 
 
 def _best(score: Tensor, luck: Tensor) -> Tensor:

@@ -14,3 +14,8 @@ register(
     vector_entry_point="cortical.envs.vector:recognise_worlds",
     max_episode_steps=500,
 )
+register(
+    id="cortical/SymbolicObjects-v0",
+    entry_point="cortical.envs.symbolic:SymbolicObjectsEnv",
+    max_episode_steps=500,
+)

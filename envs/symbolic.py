@@ -45,6 +45,7 @@ class SymbolicObjectsEnv(gym.Env[dict[str, np.ndarray], Any]):
     Info : truth {object: its row in `table`}, touches so far; after an answer also result {answer: the row, right}.
 
     `table` (N, P) int64, read-only, is the world: the symbol of each object at each point, to be known to the columns.
+    `sizes` says how many numbers of a flat action are of each part.
 
     objects : how many there are, N
     points : how many points an object has, P
@@ -88,6 +89,7 @@ class SymbolicObjectsEnv(gym.Env[dict[str, np.ndarray], Any]):
         self.table.flags.writeable = False
         self.features, self.columns, self.noise, self.repeats = features, columns, float(noise), repeats
         self.cost, self.render_mode = float(cost), render_mode
+        self.sizes = {"move": columns, "answer": 1}
         self._flat = action_mode == "flat"
         self.observation_space: spaces.Dict = spaces.Dict(  # pyright: ignore[reportIncompatibleVariableOverride]
             {

@@ -22,7 +22,7 @@ from cortical.agents.policies import orbit, summary
 from cortical.configs import schema
 from cortical.configs.load import to_dict
 from cortical.configs.schema import Experiment, LearnConfig
-from cortical.envs import answers, bodies, observation
+from cortical.envs import answers, bodies, observation, symbolic
 
 Table = list[tuple[str, ...]]
 POSTERIOR = "probabilities of the objects, in the order of `objects`, and of 'none of those I know'"
@@ -32,6 +32,8 @@ MEANING = {
     summary.POSTERIOR: ("", POSTERIOR),
     **{name: ("", text) for name, (_, text) in summary.FIELDS.items()},
 }
+BY_ID: dict[str, dict[str, tuple[str, str]]] = {"cortical/SymbolicObjects-v0": symbolic.MEANING}
+"""What parts mean where they mean something of their own."""
 VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "cortical/ObjectExplore-v0": {
         "by default": {}, "columns=5, fingers=2": {"columns": 5, "fingers": 2}, 'obs_mode="both", pixels=16':
@@ -43,6 +45,9 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     },
     "cortical/ActiveRecognition-v0": {
         "with two objects": {"objects": ["mug", "duck"]}, "with three": {"objects": ["mug", "duck", "lego"]},
+    },
+    "cortical/SymbolicObjects-v0": {
+        "by default": {}, "columns=3": {"columns": 3}, 'action_mode="flat"': {"action_mode": "flat"},
     },
 }  # fmt: skip
 """The settings shown of each id, by what stands above their column."""
@@ -56,14 +61,15 @@ def page() -> str:
 
 INTRODUCTION = """# Observations and actions
 
-This page is made from the environments when the documentation is built. Arrays are float32 unless said otherwise,
-frames are right-handed with z up, and the truth about the object is in `info` alone, never in an observation. C is the
-number of sensors: the patches of the eye, one a column, and then the fingers. With `gym.make_vec` every array has one
-axis more in front. Bounds of 1.001 are those of unit vectors, with room for rounding."""
+This page is made from the environments when the documentation is built. Arrays are float32, whole numbers int64; frames
+are right-handed with z up, and the truth about the object is in `info` alone, never in an observation. C is the number
+of sensors: the patches of the eye, one a column, and then the fingers. With `gym.make_vec` every array has one axis more
+in front. Bounds of 1.001 are those of unit vectors, with room for rounding."""
 
 
 def section(name: str) -> str:
     """One environment."""
+    meaning = BY_ID.get(name, MEANING)
     made = {label: _make(name, settings) for label, settings in VARIANTS[name].items()}
     spec, first = gym.spec(name), next(iter(made.values()))
     world: Any = first.unwrapped
@@ -77,9 +83,9 @@ def section(name: str) -> str:
         "### Its settings",
         _markdown([("setting", "by default", "choices", "what it is"), *_settings(cls)]),
         "### What it observes",
-        _markdown(_compared({label: env.observation_space for label, env in made.items()})),
+        _markdown(_compared({label: env.observation_space for label, env in made.items()}, meaning)),
         "### What it does",
-        *_actions(world, {label: env.action_space for label, env in made.items()}),
+        *_actions(world, {label: env.action_space for label, env in made.items()}, meaning),
     ]
     for env in made.values():
         env.close()
@@ -104,15 +110,15 @@ def leaves(space: spaces.Space, name: str = "") -> Iterator[tuple[str, spaces.Sp
         yield name, space
 
 
-def _compared(by_label: dict[str, spaces.Space]) -> Table:
+def _compared(by_label: dict[str, spaces.Space], meaning: dict[str, tuple[str, str]]) -> Table:
     """Parts by rows, and their shapes under each label."""
     found = _distinct({label: dict(leaves(space)) for label, space in by_label.items()})
-    names = sorted(dict.fromkeys(part for parts in found.values() for part in parts), key=list(MEANING).index)
+    names = sorted(dict.fromkeys(part for parts in found.values() for part in parts), key=list(meaning).index)
     rows: Table = [("part", *found, "bounds", "unit", "what it is")]
     for part in names:
         shapes = [_shape(parts[part]) if part in parts else "–" for parts in found.values()]
         space = next(parts[part] for parts in found.values() if part in parts)
-        rows.append((f"`{part}`", *shapes, _bounds(space), *MEANING[part]))
+        rows.append((f"`{part}`", *shapes, _bounds(space), *meaning[part]))
     return rows
 
 
@@ -132,23 +138,27 @@ def _shape(space: spaces.Space) -> str:
 def _bounds(space: spaces.Space) -> str:
     if isinstance(space, spaces.Discrete):
         return f"{space.start} ... {space.start + space.n - 1}"
+    if isinstance(space, spaces.MultiDiscrete):
+        return ", ".join(f"0 ... {n - 1}" for n in dict.fromkeys(space.nvec.tolist()))
     assert isinstance(space, spaces.Box) and space.dtype == np.float32
     pairs = np.unique(np.stack([space.low.ravel(), space.high.ravel()], 1), axis=0)
     return ", ".join(f"±{high:g}" if low == -high else f"{low:g} ... {high:g}" for low, high in pairs[::-1])
 
 
-def _actions(world: Any, by_label: dict[str, spaces.Space]) -> Iterator[str]:
+def _actions(
+    world: Any, by_label: dict[str, spaces.Space], meaning: dict[str, tuple[str, str]]
+) -> Iterator[str]:
     """What each number of an action is."""
     first = next(iter(by_label.values()))
     if isinstance(first, spaces.Dict):
-        form = world.form
-        yield _markdown(_compared({label: s for label, s in by_label.items() if isinstance(s, spaces.Dict)}))
-        flat = next(s for s in by_label.values() if isinstance(s, spaces.Box))
-        ends = np.cumsum(list(form.sizes.values()))
+        sizes = world.sizes if hasattr(world, "sizes") else world.form.sizes
+        yield _markdown(_compared({label: s for label, s in by_label.items() if isinstance(s, spaces.Dict)}, meaning))
+        flat = next(s for s in by_label.values() if not isinstance(s, spaces.Dict))
+        ends = np.cumsum(list(sizes.values()))
         yield f'With `action_mode="flat"` it is one array of {_shape(flat)}, {_bounds(flat)}:'
-        slices = zip(form.sizes, [0, *ends], ends, strict=False)
+        slices = zip(sizes, [0, *ends], ends, strict=False)
         yield _markdown([("numbers", "part", "what it is"),
-                         *((f"`a[{a}:{b}]`", f"`{part}`", MEANING[part][1]) for part, a, b in slices)])  # fmt: skip
+                         *((f"`a[{a}:{b}]`", f"`{part}`", meaning[part][1]) for part, a, b in slices)])  # fmt: skip
         return
     shapes = ", ".join(f"{_shape(space)} ({label})" for label, space in _distinct(by_label).items())
     yield f"One array of {shapes} numbers, {_bounds(first)}."
