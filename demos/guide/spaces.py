@@ -63,8 +63,8 @@ INTRODUCTION = """# Observations and actions
 
 This page is made from the environments when the documentation is built. Arrays are float32, whole numbers int64; frames
 are right-handed with z up, and the truth about the object is in `info` alone, never in an observation. C is the number
-of sensors: the patches of the eye, one a column, and then the fingers. With `gym.make_vec` every array has one axis more
-in front. Bounds of 1.001 are those of unit vectors, with room for rounding."""
+of sensors: the patches of the eye, one a column, and then the fingers. With `gym.make_vec` arrays have one axis more in
+front. Bounds of 1.001 are those of unit vectors, with room for rounding."""
 
 
 def section(name: str) -> str:
