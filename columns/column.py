@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from .evidence.hypotheses import Hypotheses
+from .foresight import Foresight
 from .messages import Movement, Sensation, Vote
 
 
@@ -71,10 +72,11 @@ class Column(Protocol):
         """What sensors at `origin` (c, 3) looking along `gaze` (c, 3) would sense under each pose of a ballot."""
         ...
 
-    def expected_information(
+    def foresee(
         self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0
-    ) -> torch.Tensor:
-        """Nats, (c,), that a sensation at each place is expected to tell about (object, pose)."""
+    ) -> Foresight:
+        """The evidence that a column of the batch is expected to find at those places for each pose of the ballot, were
+        each of them true: what movements are worth is worked out from it."""
         ...
 
     def recall(

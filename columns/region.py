@@ -20,6 +20,7 @@ from .messages import Consensus, Movement, Pose, Sensation, Vote
 SEEDING = 3  # sensations that always suggest new poses; later ones do when the best pose explains them badly
 OUTLIER = math.log(0.03)  # nats of a reading that no pose explains
 POLISHED, POLISHING = 32, 8  # poses refined once more at the end, and how often
+UNEXPECTED = -1.0  # nats of a sensation at the best pose so far below which new poses are looked for
 FITTING = 6.5  # nats a sensation: what a right pose explains on average, or more
 
 
@@ -82,10 +83,10 @@ class Region:
         if self.watchful:
             belief = surprise.watched(self, belief)
             ballot = belief.ballot
-        ballot = self._weigh_newest(belief, ballot)
-        if self._needs_seeds(belief):
-            ballot = self._widen(belief, ballot)
-        return self._settle(belief, ballot)
+        weighed = self._weigh_newest(belief, ballot)
+        if self._needs_seeds(belief) or self._surprised(ballot, weighed):
+            weighed = self._widen(belief, weighed)
+        return self._settle(belief, weighed)
 
     def _split(self, sensation: Sensation) -> list[Sensation]:
         ends = torch.tensor([k.columns for k in self.kinds]).cumsum(0).tolist()
@@ -120,6 +121,14 @@ class Region:
         if belief.steps <= SEEDING or belief.fit is None:
             return True
         return bool((belief.fit < FITTING).any())
+
+    def _surprised(self, before: Hypotheses, after: Hypotheses) -> bool:
+        """Whether the newest sensation speaks against the best pose so far, in any group."""
+        if len(before) == 0:
+            return False
+        best = before.log_evidence.argmax(1, keepdim=True)
+        gained = after.log_evidence.gather(1, best) - before.log_evidence.gather(1, best)
+        return bool((gained < UNEXPECTED).any())
 
     def _widen(self, belief: Belief, ballot: Hypotheses) -> Hypotheses:
         """Poses that the sensations suggest, weighed by everything remembered, put on the ballot too."""

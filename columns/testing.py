@@ -13,11 +13,13 @@ from torch import Tensor
 
 from .column import Column
 from .evidence.hypotheses import Hypotheses, join, move
+from .foresight import Foresight, worth
 from .messages import Movement, Pose, Sensation, Vote
 
 LIMIT = 50
 """Poses that the checks ask a column to nominate."""
 ROUNDING = 1e-3
+FORESEEN = 3.0  # nats: outlier floors are taken as plain maxima
 """Relative to the largest number: the same sum in another order, in single precision."""
 
 
@@ -199,14 +201,26 @@ def _check_motion(column: Column, sensations: Sequence[Sensation], memory: Any, 
 def _check_expectation(column: Column, sensation: Sensation, ballot: Hypotheses) -> None:
     origin, gaze = (x[0].to(column.device) for x in (sensation.origin, sensation.gaze))
     column.predict(ballot, origin, gaze)
-    gain = column.expected_information(ballot, origin, gaze)
-    assert tuple(gain.shape) == (len(origin),), f"expected information has shape {tuple(gain.shape)}"
-    assert bool((torch.isfinite(gain) & (gain > -ROUNDING)).all()), f"expected information is {gain}"
-    again = column.expected_information(join(ballot, ballot), origin, gaze)
+    seen, count = column.foresee(ballot, origin, gaze), len(ballot)
+    shapes = tuple(seen.evidence.shape), tuple(seen.meets.shape)
+    assert shapes == ((len(origin), count, count), (len(origin), count)), f"foresees shapes {shapes}"
+    assert bool(torch.isfinite(seen.evidence).all()), f"expected evidence is {seen.evidence}"
+    assert bool(((seen.meets >= 0) & (seen.meets <= 1)).all()), f"probabilities of meeting something are {seen.meets}"
+    own = torch.diagonal(seen.evidence, dim1=1, dim2=2)
+    off = float((seen.evidence - own[:, :, None]).amax())
+    assert off < FORESEEN, f"expects to find {off} nats more for another hypothesis than for the one that is true"
+    gain = _worth(seen, ballot)
+    assert bool((gain > -ROUNDING).all()), f"expected information is {gain}"
+    twice = join(ballot, ballot)
+    again = _worth(column.foresee(twice, origin, gaze), twice)
     assert _near(gain, again), "listing every hypothesis twice changes what is to be learnt"
     one = ballot.take(torch.zeros(1, 1, dtype=torch.int64, device=column.device))
-    sure = float(column.expected_information(one, origin, gaze).abs().max())
+    sure = float(_worth(column.foresee(one, origin, gaze), one).abs().max())
     assert sure < ROUNDING, f"expects to learn {sure} nats though a single hypothesis is left"
+
+
+def _worth(seen: Foresight, ballot: Hypotheses) -> torch.Tensor:
+    return worth(seen, ballot.log_evidence[0], ballot.obj[0], 1.0, "information")
 
 
 def _check_recall(column: Column, ballot: Hypotheses) -> None:

@@ -145,6 +145,8 @@ RANGES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
     ("lateral", "rounds", *_at_least(0, 10_000)),
     ("policy", "candidates", *_at_least(1, 100_000)),
     ("policy", "hypotheses", *_at_least(1, 100_000)),
+    ("policy", "preference", *_at_least(-100, 100)),
+    ("policy", "ahead", *_at_least(1, 2)),
     ("learn", "sensations_per_view", *_at_least(1, 1000)),
     ("learn", "patches", *_at_least(1)),
     ("decision", "odds", *_above(1)),

@@ -10,6 +10,8 @@ from typing import Literal
 Backend = Literal["rays", "camera"]
 Condition = Literal["clean", "noise", "rawnoise", "dropout"]
 Features = Literal["surface", "sdr", "both"]
+Score = Literal["odds", "information", "free_energy"]
+Aim = Literal["both", "identity", "pose"]
 Topology = Literal["all-to-all", "ring", "grid", "small-world", "random", "none"]
 
 
@@ -109,10 +111,19 @@ class PolicyConfig:
 
     name: str = "information_gain"
     """saccade: random glances; information_gain: what should teach most; learned: as a network says; or a plug-in."""
-    candidates: int = 32
+    candidates: int = 48
     """Movements weighed against each other at every step."""
-    hypotheses: int = 16
+    hypotheses: int = 24
     """Hypotheses whose predictions are compared."""
+    score: Score = "odds"
+    """Of information_gain, odds: how much surer the truth becomes; information: how much is learnt, in nats;
+    free_energy: the same plus the preference for what is met."""
+    aim: Aim = "both"
+    """What is to be learnt: identity, pose, or both."""
+    preference: float = 0.0
+    """Of free_energy: nats by which meeting something is preferred to meeting nothing."""
+    ahead: int = 1
+    """1: the best movement; 2: the one that the best two begin with."""
     file: str = ""
     """Policy file of `learned` (empty: the one that comes with the package), or of a plug-in."""
 

@@ -13,9 +13,16 @@ from .saccade import Saccade
 __all__ = ["BUILT_IN", "InformationGain", "Learned", "Policy", "PolicyFileError", "Saccade", "Situation", "make_policy"]
 
 
+
+
+def _information_gain(settings: PolicyConfig) -> Policy:
+    numbers = settings.candidates, settings.hypotheses
+    return InformationGain(*numbers, settings.score, settings.aim, settings.preference, settings.ahead)
+
+
 BUILT_IN: dict[str, Callable[[PolicyConfig], Policy]] = {
     "saccade": lambda settings: Saccade(),
-    "information_gain": lambda settings: InformationGain(settings.candidates, settings.hypotheses),
+    "information_gain": _information_gain,
     "learned": lambda settings: Learned(settings.file),
 }
 """The policies that come with the package, by name."""

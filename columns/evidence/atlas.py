@@ -4,6 +4,7 @@ A query (object, point, facing) costs one step, whatever the size of the map: vo
 one 64-byte row. A second field gives each voxel's distance to the nearest node, along which rays are marched.
 """
 
+import math
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -17,6 +18,8 @@ from .blur import blurred
 REACH = 2.5  # voxels: how far from a node its voxels know of it
 NOTHING = -1
 THIRD = 0.38  # a normal's component beyond which it counts as facing along that axis
+SUBSET = 512  # nodes that stand for 'some surface of some object'
+USUAL = slice(30, 32)
 FACING, LEANING = 0.8, 0.25  # cosines: a node faces that way, or at least leans there
 
 
@@ -68,6 +71,7 @@ class Atlas:
         joined = {key: torch.cat([p[key] for p in parts]) for key in parts[0]}
         owner = torch.repeat_interleave(torch.arange(len(maps)), starts.diff())
         voxel = next(iter(maps.values())).spacing
+        joined["table"][:, USUAL] = usual(joined["table"])
         return cls(
             tuple(maps), owner=owner, first=starts, offset=offsets[:-1], voxel=voxel, far=REACH * voxel, **joined
         )
@@ -114,7 +118,7 @@ def node_table(rows: Tensor, spread: Tensor, schema: FeatureSchema) -> Tensor:
     """All that likelihoods need of each node and that no pose changes, (n, 32) float32: 0 point, 3 normal, 6 and 9
     principal directions, 12 raw and 14 log curvatures, 16 saturation, value, cos and sin of hue, 20 variances of
     height, normal, direction with the sensor's added, 23 inverse variances of log curvatures, 25 of saturation and
-    value, 27 concentration of hue, 28 log constants of the densities of curvature and colour, 30 unused."""
+    value, 27 concentration of hue, 28 log constants of the densities of curvature and colour, 30 see `usual`."""
     second = torch.linalg.cross(rows[:, 3:6], rows[:, 6:9])
     raw = rows[:, 9:11].sign() * rows[:, 9:11].abs().expm1()
     variance = spread.square()
@@ -128,6 +132,22 @@ def node_table(rows: Tensor, spread: Tensor, schema: FeatureSchema) -> Tensor:
         [rows[:, :9], second, raw, rows[:, 9:15], sensor + variance[:, :3], 1 / curvature, 1 / light, kappa,
          curvature_log, colour_log, torch.zeros(len(rows), 2)], 1,
     )  # fmt: skip
+
+
+def usual(table: Tensor) -> Tensor:
+    """Log densities of each node's curvatures and colour under 'some surface of some object', (n, 2): the mean over a
+    fixed subset of the nodes of a `node_table` (n, 32)."""
+    some = table[:: max(1, len(table) // SUBSET)]
+    curvature = _squares(table[:, 14:16], some[:, 14:16], some[:, 23:25]).add_(some[:, 28])
+    colour = _squares(table[:, 16:18], some[:, 16:18], some[:, 25:27]).add_(some[:, 29])
+    colour.addmm_(table[:, 18:20], (some[:, 18:20] * some[:, 27:28]).T)
+    return torch.stack([curvature.logsumexp(1), colour.logsumexp(1)], 1) - math.log(len(some))
+
+
+def _squares(value: Tensor, mean: Tensor, weight: Tensor) -> Tensor:
+    """-1/2 sum_k weight_k (value_k - mean_k)^2 of values (n, k) at means (m, k): (n, m)."""
+    parts = weight.T, -2 * (weight * mean).T, (weight * mean.square()).sum(1)
+    return -0.5 * (value.square() @ parts[0] + value @ parts[1] + parts[2])
 
 
 def _pack_one(known: ObjectMap, schema: FeatureSchema) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from ..foresight import Foresight
 from ..messages import FeatureSchema, Movement, Pose, Sensation, Vote
 from . import goals, likelihood
 from .atlas import Atlas
@@ -125,12 +126,11 @@ class EvidenceColumn:
             self.atlas, ballot.obj[group], ballot.rotation[group], ballot.location[group], origin, gaze
         )
 
-    def expected_information(
+    def foresee(
         self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0
-    ) -> torch.Tensor:
-        """Nats, (c,), that a sensation at each place is expected to tell about (object, pose)."""
-        weights = ballot.log_evidence[group].softmax(0)
-        return goals.information(self.atlas, self.predict(ballot, origin, gaze, group), weights, self.tolerance)
+    ) -> Foresight:
+        """What sensations at those places are expected to say of each pose of a ballot, were each of them true."""
+        return goals.foresee(self.atlas, ballot, group, origin, gaze, self.tolerance)
 
     def recall(
         self, ballot: Hypotheses, which: np.ndarray, chance: np.ndarray, group: int = 0

@@ -15,6 +15,10 @@ from .hypotheses import ASIDE, Hypotheses, turns_tried
 from .likelihood import (
     LOG_DEPTH,
     MARCH,
+    MISS_FAR,
+    MISS_LEVER,
+    MISS_NEAR,
+    MISS_WIDTH,
     MISSED_UNKNOWN,
     ROUGH_FACING,
     ROUGH_LEVER,
@@ -143,16 +147,19 @@ def _clearance(corner, shape, offset, distance, voxel, far, o, p, r):
         a = (corner[o, axis] - p[axis]) / slope
         b = (corner[o, axis] + shape[o, axis] * voxel - p[axis]) / slope
         enter, leave = max(enter, min(a, b)), min(leave, max(a, b))
-    best, at, depth = far, np.inf, enter + 1e-5
+    best, at, depth, met = far, np.inf, enter + 1e-5, False
     for _ in range(MARCH):
         if depth >= leave:
             break
         cell = _voxel(corner, shape, offset, voxel, o, p[0] + depth * r[0], p[1] + depth * r[1], p[2] + depth * r[2])
         gap = distance[cell] if cell >= 0 else far
         if gap < best:
-            best, at = gap, depth
-            if best < SURFACE:
-                break
+            best = gap
+            if not met:
+                at = depth
+            met = best < SURFACE
+        elif met:
+            break
         depth += max(gap - 0.5 * SURFACE, 0.6 * voxel)
     return best, at
 
@@ -348,9 +355,9 @@ def _weigh(
                         _into(rot, s[0] - loc[0], s[1] - loc[1], s[2] - loc[2], away)
                         _into(rot, s[3], s[4], s[5], direction)
                         gap, _ = _clearance(corner, shape, offset, distance, voxel, far, o, away, direction)
-                        width = 0.0012 + 0.5 * (shift_sd[g, b] + 0.05 * turn_sd[g, b])
-                        p = 1 / (1 + math.exp(-(gap - SURFACE) / width))
-                        total_evidence += math.log(max(0.03, min(0.97, p)) / MISSED_UNKNOWN)
+                        width = MISS_WIDTH + MISS_LEVER * (shift_sd[g, b] + 0.05 * turn_sd[g, b])
+                        past = 1 / (1 + math.exp(-(gap - SURFACE) / width))
+                        total_evidence += math.log((MISS_NEAR + MISS_FAR * past) / MISSED_UNKNOWN)
                         continue
                     _into(rot, s[6] - loc[0], s[7] - loc[1], s[8] - loc[2], q)
                     _into(rot, s[9], s[10], s[11], normal)

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from ..geometry import surface_frame, turn_about_z
 from ..messages import FeatureSchema, Vote
-from .atlas import Atlas
+from .atlas import SUBSET, Atlas
 from .hypotheses import Hypotheses, turn_angle, turns_tried
 from .memory import Memory
 
@@ -39,9 +39,10 @@ SAG, TILT = 0.002, 0.5  # metres, radians: how far a node's quadric is trusted
 STEEP = 60.0  # 1/m: sharper curvature gives no slope
 MISSED_UNKNOWN = 0.3  # how often a gaze misses an unknown object
 SURFACE = 0.0036  # metres: a ray that passes a node this close meets the surface
+MISS_NEAR, MISS_FAR = 0.05, 0.93  # how often a gaze at known surface misses, and how much more often one past it
+MISS_WIDTH, MISS_LEVER = 0.0004, 0.3  # metres between the two, and how much a pose's uncertainty adds
 MARCH = 40  # steps of a ray through an object's voxels
 ROUGH_NEAR, ROUGH_LEVER, ROUGH_FACING = 0.003, 0.06, 0.16  # sd in metres, radians, radians: how rough a seed is
-SUBSET = 512  # nodes that stand for 'some surface of some object'
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +286,8 @@ def _weigh_hits(atlas: Atlas, memory: Memory, hyp: Hypotheses, tol: Tolerance) -
 
 
 def clearance(atlas: Atlas, obj: Tensor, origin: Tensor, ray: Tensor) -> tuple[Tensor, Tensor]:
-    """How close a ray passes to known surface, and where along it first comes within SURFACE (or else is closest).
+    """How close a ray comes to known surface before it goes away again, and where along it first comes within SURFACE
+    (or else is closest).
 
     obj (...) ; origin, ray (..., 3) metres and unit, object frame. Returns distance and depth (...), metres.
     """
@@ -298,12 +300,15 @@ def clearance(atlas: Atlas, obj: Tensor, origin: Tensor, ray: Tensor) -> tuple[T
     best = torch.full_like(enter, atlas.far)
     depth, at = enter + 1e-5, torch.full_like(enter, math.inf)
     met = torch.zeros_like(enter, dtype=torch.bool)
+    away = torch.zeros_like(met)
     for _ in range(MARCH):
         voxel = atlas.voxel_of(obj, origin + depth[..., None] * ray)
         gap = torch.where(voxel >= 0, atlas.distance[voxel.clamp(min=0)], atlas.far)
-        inside = (depth < leave) & ~met
+        inside = (depth < leave) & ~away
         closer = inside & (gap < best)
-        best, at = torch.where(closer, gap, best), torch.where(closer, depth, at)
+        at = torch.where(closer & ~met, depth, at)
+        away = away | (met & ~closer)
+        best = torch.where(closer, gap, best)
         met = met | (best < SURFACE)
         depth = depth + (gap - 0.5 * SURFACE).clamp(min=0.6 * atlas.voxel)
     return best, at
@@ -320,6 +325,7 @@ def _weigh_misses(atlas: Atlas, memory: Memory, hyp: Hypotheses) -> Tensor:
 
 
 def missed(gap: Tensor, turn_sd: Tensor, shift_sd: Tensor) -> Tensor:
-    """Log-likelihood ratio of seeing nothing where the nearest known surface is `gap` metres off the ray."""
-    width = 0.0012 + 0.5 * (shift_sd + 0.05 * turn_sd)
-    return torch.sigmoid((gap - SURFACE) / width).clamp(0.03, 0.97).log() - math.log(MISSED_UNKNOWN)
+    """Log-likelihood ratio of seeing nothing where the nearest known surface is `gap` metres off the ray: how often
+    that happens was counted at true poses, see benchmarks/LOG.md."""
+    width = MISS_WIDTH + MISS_LEVER * (shift_sd + 0.05 * turn_sd)
+    return (MISS_NEAR + MISS_FAR * torch.sigmoid((gap - SURFACE) / width)).log() - math.log(MISSED_UNKNOWN)

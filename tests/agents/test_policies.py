@@ -11,6 +11,7 @@ from cortical.agents.brain import build_region
 from cortical.agents.policies import InformationGain, Saccade, Situation, make_policy
 from cortical.agents.testing import check_policy
 from cortical.columns.evidence.hypotheses import Hypotheses
+from cortical.columns.foresight import worth
 from cortical.columns.messages import Goal
 from cortical.configs.schema import PolicyConfig
 from cortical.envs.bodies import Eye, Limits, looking
@@ -113,7 +114,9 @@ def look(situation, heights):
     target = torch.tensor([[0.03, 0.0, z] for z in heights])
     origin = torch.from_numpy(situation.body.position).float().expand(len(heights), 3).contiguous()
     gaze = torch.nn.functional.normalize(target - origin, dim=1)
-    return situation.region.kinds[0].expected_information(situation.belief.ballot, origin, gaze)
+    ballot = situation.belief.ballot
+    seen = situation.region.kinds[0].foresee(ballot, origin, gaze)
+    return worth(seen, ballot.log_evidence[0], ballot.obj[0], 1.0, "information")
 
 
 def test_a_place_where_hypotheses_differ_promises_more(two_cylinders):
@@ -126,7 +129,7 @@ def test_a_place_where_hypotheses_differ_promises_more(two_cylinders):
 def test_the_most_promising_goal_shows_where_hypotheses_differ(two_cylinders):
     """From -2 to 5 cm, less the rounding of the edges, the sides of both cylinders are the same."""
     for seed in range(5):
-        (goal,) = InformationGain(64, 16).goals(two_cylinders, np.random.default_rng(seed))
+        (goal,) = InformationGain(64, 16, "information").goals(two_cylinders, np.random.default_rng(seed))
         same = (goal.target[:, 2] > -0.010) & (goal.target[:, 2] < 0.040)
         best = int(goal.gain.argmax())
         assert not bool(same[best])
