@@ -24,6 +24,7 @@ from cortical.agents.brain import build_region
 from cortical.agents.episode import EpisodeRecord
 from cortical.agents.learning import learn_objects
 from cortical.agents.metrics import summarise
+from cortical.agents.policies import BUILT_IN
 from cortical.agents.records import PACKAGES, RunFolder, learning_settings
 from cortical.agents.rollout import make_agent, play
 from cortical.configs.load import load, validate
@@ -44,7 +45,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--condition", default="noise", choices=["clean", "noise", "rawnoise", "dropout"])
     parser.add_argument("--columns", type=int, default=1)
     parser.add_argument("--fingers", type=int, default=0, help="fingers besides the eye; --columns 0: no eye")
-    parser.add_argument("--policy", default="information_gain", choices=["information_gain", "saccade"])
+    parser.add_argument("--policy", default="information_gain", choices=sorted(BUILT_IN))
     parser.add_argument("--features", default="surface", choices=["surface", "sdr", "both"])
     parser.add_argument("--backend", default="rays", choices=["rays", "camera"])
     parser.add_argument("--topology", default="all-to-all")

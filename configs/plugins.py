@@ -22,7 +22,7 @@ BUILT_IN: dict[Group, tuple[str, ...]] = {
     "objects": ("default", "default-hard", "solids"),
     "sensors": ("surface",),
     "columns": ("evidence",),
-    "policies": ("saccade", "information_gain", "learned"),
+    "policies": ("saccade", "information_gain", "learned", "surface_follow", "salience", "disagreement"),
 }
 """Names that need no plug-in; each is the value of a setting: world.objects, eye.sensor, column.kind, policy.name."""
 

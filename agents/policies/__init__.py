@@ -5,12 +5,18 @@ from collections.abc import Callable
 from cortical.configs.plugins import call_plugin
 from cortical.configs.schema import PolicyConfig
 
+from .disagreement import Disagreement
 from .information_gain import InformationGain
 from .learned import Learned, PolicyFileError
 from .policy import Policy, Situation
 from .saccade import Saccade
+from .salience import Salience
+from .surface_follow import SurfaceFollow
 
-__all__ = ["BUILT_IN", "InformationGain", "Learned", "Policy", "PolicyFileError", "Saccade", "Situation", "make_policy"]
+__all__ = [
+    "BUILT_IN", "Disagreement", "InformationGain", "Learned", "Policy", "PolicyFileError", "Saccade", "Salience",
+    "Situation", "SurfaceFollow", "make_policy",
+]  # fmt: skip
 
 
 
@@ -22,6 +28,9 @@ def _information_gain(settings: PolicyConfig) -> Policy:
 
 BUILT_IN: dict[str, Callable[[PolicyConfig], Policy]] = {
     "saccade": lambda settings: Saccade(),
+    "surface_follow": lambda settings: SurfaceFollow(),
+    "salience": lambda settings: Salience(settings.candidates),
+    "disagreement": lambda settings: Disagreement(),
     "information_gain": _information_gain,
     "learned": lambda settings: Learned(settings.file),
 }

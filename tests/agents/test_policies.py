@@ -8,7 +8,15 @@ import pytest
 import torch
 
 from cortical.agents.brain import build_region
-from cortical.agents.policies import InformationGain, Saccade, Situation, make_policy
+from cortical.agents.policies import (
+    Disagreement,
+    InformationGain,
+    Saccade,
+    Salience,
+    Situation,
+    SurfaceFollow,
+    make_policy,
+)
 from cortical.agents.testing import check_policy
 from cortical.columns.evidence.hypotheses import Hypotheses
 from cortical.columns.foresight import worth
@@ -16,7 +24,10 @@ from cortical.columns.messages import Goal
 from cortical.configs.schema import PolicyConfig
 from cortical.envs.bodies import Eye, Limits, looking
 
-POLICIES = {"saccade": Saccade(), "information_gain": InformationGain(32, 16)}
+POLICIES = {
+    "saccade": Saccade(), "information_gain": InformationGain(32, 16), "surface_follow": SurfaceFollow(),
+    "salience": Salience(), "disagreement": Disagreement(),
+}  # fmt: skip
 LIMITS = Limits()
 
 
@@ -27,7 +38,8 @@ def situations(agent, name="torus", steps=4):
         sensation = step.sensation
         on = (sensation.on_object & sensation.valid)[0].numpy()
         points = sensation.location[0].double().numpy()[on], sensation.gaze[0].double().numpy()[on]
-        found.append(Situation(agent.env.eye, agent.env.limits, agent.region.kinds, agent.region, step.belief, *points))
+        known = agent.region.kinds, agent.region, step.belief, *points, sensation
+        found.append(Situation(agent.env.eye, agent.env.limits, *known))
         if len(found) == steps:
             break
     return found
