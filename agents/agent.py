@@ -56,12 +56,14 @@ class Plan(NamedTuple):
     goal : place (3,) to look from and point (3,) to look at, metres, world frame
     gain : nats it is expected to teach
     reason : in words
+    rate : nats for what it costs, in sensations
     """
 
     action: np.ndarray
     goal: tuple[np.ndarray, np.ndarray] | None
     gain: float
     reason: str
+    rate: float = math.inf
 
 
 START = Plan(np.zeros(0, np.float32), None, 0.0, "where the eye was put")
@@ -79,7 +81,8 @@ class Agent:
     _seen: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
 
     def episode(self, random: np.random.Generator, options: dict, seed: int) -> Iterator[Step]:
-        """Explore one object until it is named or the sensations run out, yielding every step."""
+        """Explore one object until it is named, the sensations run out, or the best movement isn't worth its price,
+        yielding every step."""
         observation, info = self.begin(options, seed)
         belief, plan = self.region.begin(), START
         for _ in range(self.decision.max_sensations):
@@ -88,6 +91,8 @@ class Agent:
             if self.decided(step.belief):
                 return
             belief, plan = step.belief, self.act(step.belief, step.sensation, random)
+            if plan.gain != 0 and plan.rate < self.decision.price:
+                return
             observation, _, _, _, info = self.env.step(plan.action)
 
     def begin(self, options: dict, seed: int) -> tuple[dict[str, np.ndarray], dict]:
@@ -118,9 +123,11 @@ class Agent:
         return max(plans, key=lambda plan: plan.gain)._replace(action=action)
 
     def _plan(self, situation: Situation, random: np.random.Generator) -> Plan:
-        position, gaze, gain, reason = choose(self.policy.goals(situation, random), situation.body)
-        action, _ = encode(situation.body, position, gaze, situation.limits)
-        return Plan(action, (position, position + gaze), gain, reason)
+        reachable = None if situation.touches else self.env.reachable
+        chosen = choose(self.policy.goals(situation, random), situation.body, reachable)
+        action, _ = encode(situation.body, chosen.position, chosen.gaze, situation.limits)
+        goal = chosen.position, chosen.position + chosen.gaze
+        return Plan(action, goal, chosen.gain, chosen.reason, chosen.rate)
 
     def situations(self, belief: Belief, sensation: Sensation) -> list[Situation]:
         """What a policy is shown after a sensation, one for every body; to be asked once a sensation. The last kind

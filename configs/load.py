@@ -146,10 +146,12 @@ RANGES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
     ("policy", "candidates", *_at_least(1, 100_000)),
     ("policy", "hypotheses", *_at_least(1, 100_000)),
     ("policy", "preference", *_at_least(-100, 100)),
+    ("policy", "weary", *_at_least(0, 1000)),
     ("policy", "ahead", *_at_least(1, 2)),
     ("learn", "sensations_per_view", *_at_least(1, 1000)),
     ("learn", "patches", *_at_least(1)),
     ("decision", "odds", *_above(1)),
+    ("decision", "price", *_at_least(0, 1e9)),
     ("decision", "max_sensations", *_at_least(1, 1_000_000_000)),
 )
 """(table, key, what must hold, the same in words)"""

@@ -110,7 +110,9 @@ class PolicyConfig:
     """The motor policy."""
 
     name: str = "information_gain"
-    """saccade: random glances; information_gain: what should teach most; learned: as a network says; or a plug-in."""
+    """saccade: random glances; surface_follow: along the surface; salience: where it is rare; disagreement: where
+    the two best answers differ; information_gain: what should teach most; learned: as a network says; or a
+    plug-in."""
     candidates: int = 48
     """Movements weighed against each other at every step."""
     hypotheses: int = 24
@@ -122,6 +124,8 @@ class PolicyConfig:
     """What is to be learnt: identity, pose, or both."""
     preference: float = 0.0
     """Of free_energy: nats by which meeting something is preferred to meeting nothing."""
+    weary: float = 8.0
+    """Nats by which a place just sensed is worth less (inhibition of return)."""
     ahead: int = 1
     """1: the best movement; 2: the one that the best two begin with."""
     file: str = ""
@@ -146,6 +150,9 @@ class DecisionConfig:
     """Posterior odds of one object against all others and 'none of those I know' that decide."""
     max_sensations: int = 500
     """Sensations after which an episode ends undecided."""
+    price: float = 0.0
+    """Nats that a sensation must promise, by a policy that knows what movements teach; an episode ends undecided when
+    the best one doesn't. 0: whatever it promises."""
 
 
 @dataclass(frozen=True)

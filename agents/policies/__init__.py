@@ -19,11 +19,9 @@ __all__ = [
 ]  # fmt: skip
 
 
-
-
 def _information_gain(settings: PolicyConfig) -> Policy:
-    numbers = settings.candidates, settings.hypotheses
-    return InformationGain(*numbers, settings.score, settings.aim, settings.preference, settings.ahead)
+    names = ("candidates", "hypotheses", "score", "aim", "preference", "weary", "ahead")
+    return InformationGain(**{name: getattr(settings, name) for name in names})
 
 
 BUILT_IN: dict[str, Callable[[PolicyConfig], Policy]] = {

@@ -18,6 +18,7 @@ from cortical.columns.foresight import FLATTENED, Foresight, worth
 from cortical.columns.messages import Goal
 from cortical.configs.schema import Aim, Score
 
+from .adaptation import adaptation
 from .policy import Situation, feasible, stances
 from .saccade import Saccade
 
@@ -26,6 +27,7 @@ FACING = 0.02  # metres in front of a surface point's tangent plane from where i
 REASON = "to tell apart what is left"
 ELSEWHERE = 0.05  # odds that the object was moved, for a region that watches out for it
 FAR = 10.0  # metres
+TIRED = 0.015  # metres around what was sensed that count as the same place
 PATCHES = 5  # of an eye that has more, so many foresee for all
 FIRST = 6  # movements after which a second one is weighed
 
@@ -36,6 +38,7 @@ class InformationGain:
 
     candidates, hypotheses : movements and hypotheses that are compared
     score, aim, preference : see `foresight.worth`
+    weary : nats by which a place that was sensed before is worth less, see `adaptation`
     ahead : 1, or 2 to weigh a movement by the best that can follow it
     """
 
@@ -44,6 +47,7 @@ class InformationGain:
     score: Score = "odds"
     aim: Aim = "both"
     preference: float = 0.0
+    weary: float = 8.0
     ahead: int = 1
 
     def goals(self, situation: Situation, random: np.random.Generator) -> list[Goal]:
@@ -62,6 +66,9 @@ class InformationGain:
         gain = self._worth(situation, few, seen)
         if self.ahead == 2:
             gain = self._with_a_second(situation, few, seen, gain, (origin, target))
+        if self.weary:
+            been = adaptation(situation.locations, target, TIRED, beta=self.weary)
+            gain = gain - torch.from_numpy(been).to(gain)
         return [Goal(start, aim, gain, REASON)]
 
     def _worth(self, situation: Situation, few: Hypotheses, seen: Foresight) -> Tensor:
