@@ -22,6 +22,7 @@ from .approach import approach
 from .policy import Situation
 from .saccade import Saccade
 
+STRAIGHT = 0.5  # how often a candidate is looked at along the normal met there, else from a new side
 SPREAD = 0.025  # metres about a sensed point where candidates lie
 NEAR = 0.02  # metres within which sensed points tell of a place
 PRIOR = 0.5  # sensed points' worth of 'as everywhere' at every place
@@ -77,7 +78,7 @@ class Salience:
         at = random.integers(len(sensed.location), size=count)
         target = sensed.location[at] + random.normal(0, SPREAD, (count, 3))
         bearing = random.normal(size=(count, 3))
-        straight = (random.random(count) < 0.5) | situation.touches
+        straight = (random.random(count) < STRAIGHT) | situation.touches
         origin, good = approach(situation, target, np.where(straight[:, None], sensed.normal[at], bearing))
         chosen = np.flatnonzero(good)[: self.candidates]
         return origin[chosen], target[chosen]

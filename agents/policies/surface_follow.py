@@ -33,7 +33,7 @@ ROUND, ASIDE = 0.5, 0.5  # how often it feels round an edge, and radians to eith
 class SurfaceFollow:
     """Slides over the surface by steps of so many metres."""
 
-    def __init__(self, step: float = 0.03) -> None:
+    def __init__(self, step: float = 0.02) -> None:
         self.step = step
         self._glance = Saccade()
 
