@@ -113,9 +113,9 @@ class PolicyConfig:
     """saccade: random glances; surface_follow: along the surface; salience: where it is rare; disagreement: where
     the two best answers differ; information_gain: what should teach most; learned: as a network says; or a
     plug-in."""
-    candidates: int = 48
+    candidates: int = 32
     """Movements weighed against each other at every step."""
-    hypotheses: int = 24
+    hypotheses: int = 16
     """Hypotheses whose predictions are compared."""
     score: Score = "odds"
     """Of information_gain, odds: how much surer the truth becomes; information: how much is learnt, in nats;

@@ -42,8 +42,8 @@ class InformationGain:
     ahead : 1, or 2 to weigh a movement by the best that can follow it
     """
 
-    candidates: int = 48
-    hypotheses: int = 24
+    candidates: int = 32
+    hypotheses: int = 16
     score: Score = "odds"
     aim: Aim = "both"
     preference: float = 0.0

@@ -17,6 +17,7 @@ from .blur import blurred
 
 REACH = 2.5  # voxels: how far from a node its voxels know of it
 NOTHING = -1
+ANYHOW = 13  # among 27 facings the one between all others
 THIRD = 0.38  # a normal's component beyond which it counts as facing along that axis
 SUBSET = 512  # nodes that stand for 'some surface of some object'
 USUAL = slice(30, 32)
@@ -183,9 +184,10 @@ def _neighbourhoods(points: Tensor, corner: Tensor, shape: Tensor, voxel: float)
 
 
 def _nearest(cells, nodes, gap, normals, facing: int, count: int) -> Tensor:
-    """Per voxel the nearest node whose normal leans towards the facing; NOTHING where there is none."""
+    """Per voxel the nearest node whose normal leans towards the facing; NOTHING where there is none. No normal has
+    ANYHOW's facing, so that one is for any."""
     towards = torch.tensor([facing // 9, facing // 3 % 3, facing % 3]).float() - 1
-    lean = normals @ torch.nn.functional.normalize(towards, dim=0)
+    lean = normals @ torch.nn.functional.normalize(towards, dim=0) + (facing == ANYHOW)
     keep = lean[nodes] > LEANING
     # a node that only leans that way stands behind all that face it; of equals the nearest: distance (whole
     # micrometres) above, node below, so that the minimum of one integer finds both

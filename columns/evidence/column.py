@@ -130,7 +130,7 @@ class EvidenceColumn:
         self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0
     ) -> Foresight:
         """What sensations at those places are expected to say of each pose of a ballot, were each of them true."""
-        return goals.foresee(self.atlas, ballot, group, origin, gaze, self.tolerance)
+        return goals.foresee(self.atlas, ballot.only(group), origin, gaze, self.tolerance, self.schema)
 
     def recall(
         self, ballot: Hypotheses, which: np.ndarray, chance: np.ndarray, group: int = 0

@@ -54,6 +54,10 @@ class Hypotheses:
             taken[f.name] = value.gather(1, index)
         return replace(self, **taken)
 
+    def only(self, group: int) -> "Hypotheses":
+        """Those of one group."""
+        return Hypotheses(*(getattr(self, f.name)[group : group + 1] for f in fields(self)))
+
 
 def nothing(groups: int, device: str | torch.device = "cpu", places: int = 0) -> Hypotheses:
     """No hypothesis at all, in so many unused places."""

@@ -13,18 +13,26 @@ from ..messages import Vote
 from .atlas import THIRD, Atlas
 from .hypotheses import ASIDE, Hypotheses, turns_tried
 from .likelihood import (
+    AHEAD,
+    CERTAIN,
     LOG_DEPTH,
+    LOOKS,
     MARCH,
+    MISS_ASIDE,
     MISS_FAR,
     MISS_LEVER,
     MISS_NEAR,
     MISS_WIDTH,
     MISSED_UNKNOWN,
+    NOWHERE,
+    PASSING,
     ROUGH_FACING,
     ROUGH_LEVER,
     ROUGH_NEAR,
     SAG,
+    SLANT,
     STEEP,
+    STEP,
     SURFACE,
     TILT,
     Tolerance,
@@ -42,7 +50,7 @@ def weigh(atlas: Atlas, memory, hypotheses: Hypotheses, tol: Tolerance, curved: 
     slope = np.zeros((groups, columns, count, sides), np.float32)
     information = np.zeros((groups, columns, count, sides, sides), np.float32)
     _weigh(
-        *_arrays(atlas), np.float32(atlas.voxel), np.float32(atlas.far),
+        *_arrays(atlas), np.float32(atlas.voxel),
         memory.numbers.numpy(), memory.kind.numpy(), memory.bitmap.numpy(),
         hypotheses.obj.numpy(), hypotheses.rotation.numpy(), hypotheses.location.numpy(),
         hypotheses.log_evidence.numpy(), hypotheses.turn_sd.numpy(), hypotheses.shift_sd.numpy(),
@@ -85,17 +93,16 @@ def _strongest(score: np.ndarray, count: int) -> np.ndarray:
     return best[np.argsort(-score[best], kind="stable")][:count]
 
 
-def clearance(atlas: Atlas, obj, origin, ray):
-    """As likelihood.clearance; tensors on a CPU."""
-    shape = obj.shape
-    gap = np.zeros(obj.numel(), np.float32)
-    depth = np.zeros(obj.numel(), np.float32)
-    _clearances(
-        atlas.corner.numpy(), atlas.shape.numpy(), atlas.offset.numpy(), atlas.distance.numpy(),
-        np.float32(atlas.voxel), np.float32(atlas.far), obj.reshape(-1).numpy(),
-        origin.reshape(-1, 3).numpy(), ray.reshape(-1, 3).numpy(), gap, depth,
+def meet(atlas: Atlas, obj, origin, ray):
+    """As likelihood.meet; tensors on a CPU."""
+    aside, depth = np.empty(obj.numel(), np.float32), np.empty(obj.numel(), np.float32)
+    node = np.empty(obj.numel(), np.int64)
+    _meets(
+        atlas.table.numpy(), atlas.corner.numpy(), atlas.shape.numpy(), atlas.offset.numpy(), atlas.nearest.numpy(),
+        atlas.distance.numpy(), np.float32(atlas.voxel), obj.reshape(-1).numpy(), origin.reshape(-1, 3).numpy(),
+        ray.reshape(-1, 3).numpy(), aside, depth, node,
     )  # fmt: skip
-    return torch.from_numpy(gap).view(shape), torch.from_numpy(depth).view(shape)
+    return tuple(torch.from_numpy(x).view(obj.shape) for x in (aside, depth, node))
 
 
 def _arrays(atlas: Atlas):
@@ -140,28 +147,49 @@ def _node(corner, shape, offset, nearest, voxel, o, p, normal):
 
 
 @njit(cache=True)
-def _clearance(corner, shape, offset, distance, voxel, far, o, p, r):
+def _meet(rows, corner, shape, offset, nearest, distance, voxel, o, p, r):
     enter, leave = 0.0, np.inf
     for axis in range(3):
         slope = r[axis] if abs(r[axis]) >= 1e-9 else 1e-9
         a = (corner[o, axis] - p[axis]) / slope
         b = (corner[o, axis] + shape[o, axis] * voxel - p[axis]) / slope
         enter, leave = max(enter, min(a, b)), min(leave, max(a, b))
-    best, at, depth, met = far, np.inf, enter + 1e-5, False
+    aside, at, met, depth = NOWHERE, 0.0, -1, enter + 1e-5
+    away, point = np.zeros(3), np.zeros(3)
     for _ in range(MARCH):
-        if depth >= leave:
+        if depth >= leave or aside < CERTAIN:
             break
-        cell = _voxel(corner, shape, offset, voxel, o, p[0] + depth * r[0], p[1] + depth * r[1], p[2] + depth * r[2])
-        gap = distance[cell] if cell >= 0 else far
-        if gap < best:
-            best = gap
-            if not met:
-                at = depth
-            met = best < SURFACE
-        elif met:
-            break
-        depth += max(gap - 0.5 * SURFACE, 0.6 * voxel)
-    return best, at
+        x, y, z = p[0] + depth * r[0], p[1] + depth * r[1], p[2] + depth * r[2]
+        cell = _voxel(corner, shape, offset, voxel, o, x, y, z)
+        gap = distance[cell] if cell >= 0 else STEP * voxel
+        if cell >= 0 and gap < SURFACE:
+            aside = min(aside, PASSING)
+            away[0], away[1], away[2] = -r[0], -r[1], -r[2]
+            point[0], point[1], point[2] = x, y, z
+            on = 0.0
+            for _ in range(LOOKS):
+                node = _node(corner, shape, offset, nearest, voxel, o, point, away)
+                if node < 0:
+                    away[:] = 0.0
+                    node = _node(corner, shape, offset, nearest, voxel, o, point, away)
+                if node < 0:
+                    break
+                row = rows[node]
+                cos = _dot(r, row[3:6])
+                height = (row[0] - x) * row[3] + (row[1] - y) * row[4] + (row[2] - z) * row[5]
+                on = height / min(cos, -SLANT)
+                if cos >= 0 or abs(on) >= AHEAD:
+                    break
+                for i in range(3):
+                    point[i] = p[i] + (depth + on) * r[i]
+                    away[i] = row[3 + i]
+                u, v, w = point[0] - row[0], point[1] - row[1], point[2] - row[2]
+                off = u * row[3] + v * row[4] + w * row[5]
+                beside = math.sqrt(max(0.0, u * u + v * v + w * w - off * off))
+                if beside < aside:
+                    aside, at, met = beside, depth + on, node
+        depth += max(gap - 0.5 * SURFACE, STEP * voxel)
+    return aside, at, met
 
 
 @njit(cache=True)
@@ -248,9 +276,11 @@ def _seen_from(at, hits):
 
 
 @njit(cache=True)
-def _clearances(corner, shape, offset, distance, voxel, far, obj, origin, ray, gap, depth):
+def _meets(rows, corner, shape, offset, nearest, distance, voxel, obj, origin, ray, aside, depth, node):
     for i in range(len(obj)):
-        gap[i], depth[i] = _clearance(corner, shape, offset, distance, voxel, far, obj[i], origin[i], ray[i])
+        aside[i], depth[i], node[i] = _meet(
+            rows, corner, shape, offset, nearest, distance, voxel, obj[i], origin[i], ray[i]
+        )
 
 
 @njit(cache=True, inline="always")
@@ -326,7 +356,7 @@ def _feature_ratio(s, row, bitmap, codes, weights, node, tol, winners, surface, 
 
 @njit(cache=True)
 def _weigh(
-    rows, codes, weights, corner, shape, offset, nearest, distance, voxel, far,
+    rows, codes, weights, corner, shape, offset, nearest, distance, voxel,
     numbers, kind, bitmap, obj, rotation, location, alive, turn_sd, shift_sd, pivot, tol, surface, colour, winners,
     curved, evidence, slope, information,
 ):  # fmt: skip
@@ -354,9 +384,11 @@ def _weigh(
                     if kind[g, m, t] == 2:
                         _into(rot, s[0] - loc[0], s[1] - loc[1], s[2] - loc[2], away)
                         _into(rot, s[3], s[4], s[5], direction)
-                        gap, _ = _clearance(corner, shape, offset, distance, voxel, far, o, away, direction)
+                        aside, _, _ = _meet(
+                            rows, corner, shape, offset, nearest, distance, voxel, o, away, direction
+                        )
                         width = MISS_WIDTH + MISS_LEVER * (shift_sd[g, b] + 0.05 * turn_sd[g, b])
-                        past = 1 / (1 + math.exp(-(gap - SURFACE) / width))
+                        past = 1 / (1 + math.exp(-(aside - MISS_ASIDE) / width))
                         total_evidence += math.log((MISS_NEAR + MISS_FAR * past) / MISSED_UNKNOWN)
                         continue
                     _into(rot, s[6] - loc[0], s[7] - loc[1], s[8] - loc[2], q)

@@ -30,18 +30,21 @@ from torch import Tensor
 
 from ..geometry import surface_frame, turn_about_z
 from ..messages import FeatureSchema, Vote
-from .atlas import SUBSET, Atlas
+from .atlas import NOTHING, SUBSET, Atlas
 from .hypotheses import Hypotheses, turn_angle, turns_tried
 from .memory import Memory
 
 LOG_DEPTH = math.log(0.12)  # of the metres within which an unknown surface may lie
 SAG, TILT = 0.002, 0.5  # metres, radians: how far a node's quadric is trusted
+SLANT = 0.1  # cosine of the steepest slant at which a surface is met
 STEEP = 60.0  # 1/m: sharper curvature gives no slope
 MISSED_UNKNOWN = 0.3  # how often a gaze misses an unknown object
-SURFACE = 0.0036  # metres: a ray that passes a node this close meets the surface
-MISS_NEAR, MISS_FAR = 0.05, 0.93  # how often a gaze at known surface misses, and how much more often one past it
-MISS_WIDTH, MISS_LEVER = 0.0004, 0.3  # metres between the two, and how much a pose's uncertainty adds
-MARCH = 40  # steps of a ray through an object's voxels
+SURFACE = 0.0036  # metres from a voxel's centre to a node: a ray that comes no closer has never met the surface
+CERTAIN, PASSING, NOWHERE = 0.004, 0.007, 0.02  # metres aside of a node: a ray surely meets it, may, or meets none
+AHEAD, LOOKS = 0.006, 2  # metres to a crossing, which is looked up again where it lies
+MARCH, STEP = 64, 0.5  # steps of a ray through an object's voxels, voxels at least
+MISS_NEAR, MISS_FAR = 0.02, 0.97  # how often a gaze at known surface misses, and how much more often one past it
+MISS_ASIDE, MISS_WIDTH, MISS_LEVER = 0.0055, 0.0008, 0.3  # metres between them, and what an uncertain pose adds
 ROUGH_NEAR, ROUGH_LEVER, ROUGH_FACING = 0.003, 0.06, 0.16  # sd in metres, radians, radians: how rough a seed is
 
 
@@ -285,33 +288,56 @@ def _weigh_hits(atlas: Atlas, memory: Memory, hyp: Hypotheses, tol: Tolerance) -
     return evidence, slope, flat.transpose(-1, -2) @ scaled
 
 
-def clearance(atlas: Atlas, obj: Tensor, origin: Tensor, ray: Tensor) -> tuple[Tensor, Tensor]:
-    """How close a ray comes to known surface before it goes away again, and where along it first comes within SURFACE
-    (or else is closest).
+def meet(atlas: Atlas, obj: Tensor, origin: Tensor, ray: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where a ray meets known surface: it is marched until it crosses the tangent plane of a node that faces it within
+    CERTAIN of the node; else the crossing closest to its node counts.
 
-    obj (...) ; origin, ray (..., 3) metres and unit, object frame. Returns distance and depth (...), metres.
+    obj (...) ; origin, ray (..., 3) metres and unit, object frame. Returns metres from the node to the crossing
+    (PASSING if the ray only came near surface, NOWHERE if not even that), depth of the crossing in metres, and the node
+    (NOTHING if none), (...) each.
     """
     low = atlas.corner[obj]
     high = low + atlas.shape[obj] * atlas.voxel
     slope = torch.where(ray.abs() < 1e-9, 1e-9, ray)
     near, far = (low - origin) / slope, (high - origin) / slope
-    enter = torch.minimum(near, far).amax(-1).clamp(min=0.0)
-    leave = torch.maximum(near, far).amin(-1)
-    best = torch.full_like(enter, atlas.far)
-    depth, at = enter + 1e-5, torch.full_like(enter, math.inf)
-    met = torch.zeros_like(enter, dtype=torch.bool)
-    away = torch.zeros_like(met)
+    depth, leave = torch.minimum(near, far).amax(-1).clamp(min=0.0) + 1e-5, torch.maximum(near, far).amin(-1)
+    aside, at = torch.full_like(depth, NOWHERE), torch.zeros_like(depth)
+    met = torch.full_like(obj, NOTHING)
     for _ in range(MARCH):
-        voxel = atlas.voxel_of(obj, origin + depth[..., None] * ray)
-        gap = torch.where(voxel >= 0, atlas.distance[voxel.clamp(min=0)], atlas.far)
-        inside = (depth < leave) & ~away
-        closer = inside & (gap < best)
-        at = torch.where(closer & ~met, depth, at)
-        away = away | (met & ~closer)
-        best = torch.where(closer, gap, best)
-        met = met | (best < SURFACE)
-        depth = depth + (gap - 0.5 * SURFACE).clamp(min=0.6 * atlas.voxel)
-    return best, at
+        going = (depth < leave) & (aside >= CERTAIN)
+        point = origin + depth[..., None] * ray
+        voxel = atlas.voxel_of(obj, point)
+        gap = torch.where(voxel >= 0, atlas.distance[voxel.clamp(min=0)], STEP * atlas.voxel)
+        going = going & (voxel >= 0) & (gap < SURFACE)
+        aside = torch.where(going, aside.clamp(max=PASSING), aside)
+        facing = -ray
+        for _ in range(LOOKS):
+            node, on, beside, crosses = _crossing(atlas, obj, origin, ray, depth, point, facing)
+            going = going & crosses
+            point = torch.where(going[..., None], origin + (depth + on)[..., None] * ray, point)
+            facing = torch.where(going[..., None], atlas.rows[node.clamp(min=0), 3:6], facing)
+            better = going & (beside < aside)
+            aside, at = torch.where(better, beside, aside), torch.where(better, depth + on, at)
+            met = torch.where(better, node, met)
+        depth = depth + (gap - 0.5 * SURFACE).clamp(min=STEP * atlas.voxel)
+    return aside, at, met
+
+
+def _crossing(
+    atlas: Atlas, obj: Tensor, origin: Tensor, ray: Tensor, depth: Tensor, point: Tensor, facing: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The node near `point` of that facing, or of any; how much further than `depth` the ray crosses its tangent plane
+    and how far aside of it, metres; and whether that is a crossing from outside, and near."""
+    node = atlas.nearest_node(obj, point, facing)
+    node = torch.where(node >= 0, node, atlas.nearest_node(obj, point, torch.zeros_like(facing)))
+    row = atlas.rows[node.clamp(min=0)]
+    start = origin + depth[..., None] * ray
+    cos = (ray * row[..., 3:6]).sum(-1)
+    on = ((row[..., :3] - start) * row[..., 3:6]).sum(-1) / cos.clamp(max=-SLANT)
+    offset = start + on[..., None] * ray - row[..., :3]
+    height = (offset * row[..., 3:6]).sum(-1)
+    beside = (offset.square().sum(-1) - height.square()).clamp(min=0).sqrt()
+    return node, on, beside, (node >= 0) & (cos < 0) & (on.abs() < AHEAD)
 
 
 def _weigh_misses(atlas: Atlas, memory: Memory, hyp: Hypotheses) -> Tensor:
@@ -320,12 +346,11 @@ def _weigh_misses(atlas: Atlas, memory: Memory, hyp: Hypotheses) -> Tensor:
     origin = (object_from_world @ (s[..., 0:3] - hyp.location[:, None, :, None])[..., None])[..., 0]
     ray = (object_from_world @ s[..., 3:6, None])[..., 0]
     obj = hyp.obj[:, None, :, None].expand(ray.shape[:-1])
-    gap, _ = clearance(atlas, obj, origin, ray)
-    return missed(gap, hyp.turn_sd[:, None, :, None], hyp.shift_sd[:, None, :, None])
+    return missed(meet(atlas, obj, origin, ray)[0], hyp.turn_sd[:, None, :, None], hyp.shift_sd[:, None, :, None])
 
 
-def missed(gap: Tensor, turn_sd: Tensor, shift_sd: Tensor) -> Tensor:
-    """Log-likelihood ratio of seeing nothing where the nearest known surface is `gap` metres off the ray: how often
+def missed(aside: Tensor, turn_sd: Tensor, shift_sd: Tensor) -> Tensor:
+    """Log-likelihood ratio of seeing nothing where a ray would `meet` known surface that far aside of a node: how often
     that happens was counted at true poses, see benchmarks/LOG.md."""
     width = MISS_WIDTH + MISS_LEVER * (shift_sd + 0.05 * turn_sd)
-    return (MISS_NEAR + MISS_FAR * torch.sigmoid((gap - SURFACE) / width)).log() - math.log(MISSED_UNKNOWN)
+    return (MISS_NEAR + MISS_FAR * torch.sigmoid((aside - MISS_ASIDE) / width)).log() - math.log(MISSED_UNKNOWN)

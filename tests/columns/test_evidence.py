@@ -200,27 +200,38 @@ def test_compiled_weighing_is_the_plain_one(atlases, features):
     assert flat.slope.shape[-1] == 0
 
 
-def test_compiled_clearance_is_the_plain_one(atlas):
+def test_compiled_rays_meet_what_plain_ones_do(atlas):
     g = torch.Generator().manual_seed(0)
     origin = 0.2 * normalize(torch.randn(3, 300, 3, generator=g), dim=-1)
     ray = normalize(0.04 * torch.randn(3, 300, 3, generator=g) - origin, dim=-1)
     obj = torch.arange(300).expand(3, 300) % 2
-    fast, plain = kernels.clearance(atlas, obj, origin, ray), likelihood.clearance(atlas, obj, origin, ray)
-    same = [
-        ((a - b).abs() < 1e-5) | (a == b) | (a.isinf() & b.isinf()) for a, b in zip(fast, plain, strict=True)
-    ]
-    assert (same[0] & same[1]).double().mean() > 0.98
-    assert 0.1 < (fast[0] < likelihood.SURFACE).double().mean() < 0.9
+    fast, plain = kernels.meet(atlas, obj, origin, ray), likelihood.meet(atlas, obj, origin, ray)
+    same = torch.stack([(a - b).abs() < 1e-5 for a, b in zip(fast, plain, strict=True)]).all(0)
+    assert same.double().mean() > 0.98
+    assert 0.1 < (fast[2] >= 0).double().mean() < 0.9
 
 
-def test_clearance_is_the_distance_of_a_ray_from_the_surface(atlas):
+def test_rays_meet_the_surface_where_it_is(atlas):
+    """Rays at spots of the true surface, from outside and not at too steep a slant."""
+    for obj, shape in enumerate(SHAPES):
+        spots = shape(400, 5)
+        g = torch.Generator().manual_seed(obj)
+        ray = normalize(-spots.normal + 0.3 * torch.randn(400, 3, generator=g), dim=1)
+        aside, depth, node = likelihood.meet(atlas, torch.full((400,), obj), spots.point - 0.02 * ray, ray)
+        assert (aside < likelihood.CERTAIN).double().mean() > 0.9
+        assert (depth - 0.02).abs().median() < 0.0005
+        assert ((atlas.rows[node, 3:6] * spots.normal).sum(1) > 0.9).double().mean() > 0.95
+
+
+def test_a_ray_that_passes_by_meets_less_and_less(atlas):
     """A ray at right angles to the ring's axis, above the ring by more and more."""
-    height = torch.linspace(0.015, 0.021, 13)
+    height = torch.linspace(0.010, 0.021, 12)
     origin = torch.stack([torch.full_like(height, -0.2), torch.zeros_like(height), height], 1)
-    ray = torch.tensor([1.0, 0.0, 0.0]).expand(13, 3)
-    gap, _ = likelihood.clearance(atlas, torch.ones(13, dtype=torch.int64), origin, ray)
-    assert (gap - (height - 0.014)).abs().max() < SPACING
-    assert (gap.diff() >= -1e-6).all()
+    ray = torch.tensor([1.0, 0.0, 0.0]).expand(12, 3)
+    aside, _, _ = likelihood.meet(atlas, torch.ones(12, dtype=torch.int64), origin, ray)
+    speaks = likelihood.missed(aside, torch.zeros(()), torch.zeros(()))
+    assert (aside[height < 0.0125] < likelihood.CERTAIN).all() and (speaks[height < 0.0125] < -0.5).all()
+    assert (aside[height > 0.018] == likelihood.NOWHERE).all() and (speaks[height > 0.018] > 1.0).all()
 
 
 @pytest.mark.parametrize("features", SCHEMAS)
