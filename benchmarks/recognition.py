@@ -13,6 +13,7 @@ import platform
 import subprocess
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def experiment_of(args: argparse.Namespace) -> Experiment:
             touch=replace(base.touch, fingers=args.fingers),
             column=replace(base.column, features=args.features),
             lateral=replace(base.lateral, topology=args.topology),
-            policy=replace(base.policy, name=args.policy),
+            policy=replace(base.policy, name=args.policy, **getattr(args, "moves", {})),
         )
     )
 
@@ -100,22 +101,21 @@ def episodes(job: tuple[argparse.Namespace, str, tuple[int, ...], int]) -> list[
     """All episodes of one object, in a process of its own."""
     args, name, seeds, rotations = job
     torch.set_num_threads(1)
-    agent = _agent(args)
+    agent = agent_of(args)
     return [play(agent, name, s, r, traced=False) for s in seeds for r in range(rotations)]
 
 
-_AGENTS: dict[str, Agent] = {}
+def agent_of(args: argparse.Namespace) -> Agent:
+    """The agent that the arguments ask for, made once in a process."""
+    return _agent(experiment_of(args), args.maps)
 
 
-def _agent(args: argparse.Namespace) -> Agent:
-    """The agent of this process, made once."""
-    if "agent" not in _AGENTS:
-        experiment = experiment_of(args)
-        folder = maps_folder(args.maps, experiment)
-        names = shared_catalogue(experiment.world.objects).names
-        maps = learn_objects(folder.experiment, names, folder, lambda name, readings: None)
-        _AGENTS["agent"] = make_agent(experiment, build_region(experiment, maps))
-    return _AGENTS["agent"]
+@lru_cache(maxsize=1)
+def _agent(experiment: Experiment, root: Path) -> Agent:
+    folder = maps_folder(root, experiment)
+    names = shared_catalogue(experiment.world.objects).names
+    maps = learn_objects(folder.experiment, names, folder, lambda name, readings: None)
+    return make_agent(experiment, build_region(experiment, maps))
 
 
 def main() -> None:
