@@ -81,17 +81,17 @@ class Agent:
     _seen: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
 
     def episode(self, random: np.random.Generator, options: dict, seed: int) -> Iterator[Step]:
-        """Explore one object until it is named, the sensations run out, or the best movement isn't worth its price,
-        yielding every step."""
+        """Explore one object until it is named, there is nothing to be found, the best movement isn't worth its price,
+        or the sensations run out, yielding every step."""
         observation, info = self.begin(options, seed)
         belief, plan = self.region.begin(), START
         for _ in range(self.decision.max_sensations):
             step = self.turn(belief, observation, info, plan)
             yield step
-            if self.decided(step.belief):
+            if self.decided(step.belief) or self.nothing_here(step.belief):
                 return
             belief, plan = step.belief, self.act(step.belief, step.sensation, random)
-            if plan.gain != 0 and plan.rate < self.decision.price:
+            if self.decision.price > 0 and plan.gain != 0 and plan.rate < self.decision.price:
                 return
             observation, _, _, _, info = self.env.step(plan.action)
 
@@ -115,6 +115,10 @@ class Agent:
         """The odds of the best object (or of 'none of those I know') exceed the threshold."""
         consensus = belief.consensus
         return consensus is not None and float(consensus.log_odds[0]) > math.log(self.decision.odds)
+
+    def nothing_here(self, belief: Belief) -> bool:
+        """The search has met nothing for so long that it is given up."""
+        return belief.steps >= self.decision.search and not bool(self.region.met(belief).any())
 
     def act(self, belief: Belief, sensation: Sensation, random: np.random.Generator) -> Plan:
         """The next action, what it is expected to teach and why; to be asked once a sensation."""

@@ -1,7 +1,9 @@
 """What is kept of an episode: plain data, picklable."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+Ending = Literal["", "decided", "price", "sensations"]
 
 
 class PoseTrace(NamedTuple):
@@ -72,7 +74,7 @@ class EpisodeRecord:
 
     object: str
     answer: str | None
-    """The decision: a name, "unknown", or None if it was not reached."""
+    """The decision: a name, "unknown", "nothing here", or None if it was not reached."""
     best_guess: str
     """The most probable object at the end, decided or not."""
     odds_log: float
@@ -96,6 +98,9 @@ class EpisodeRecord:
     estimated_position: list[float]
     estimated_rotation: list[list[float]]
     trace: list[StepTrace] = field(default_factory=list)
+    ended: Ending = ""
+    """Why: decided (nothing here, too), for what the best movement promised was not worth its price, or since the
+    sensations ran out; empty in older files."""
 
     @property
     def correct(self) -> bool:

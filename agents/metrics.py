@@ -21,7 +21,8 @@ CURVE = 50
 """Sensations over which the accuracy of the best guess is given."""
 ODDS_BINS = (0.0, 10.0, 100.0, 300.0, 1e3, 1e4, 1e6, np.inf)
 """Bounds of the odds in the calibration table."""
-UNKNOWN = "unknown"
+UNKNOWN, NOTHING = "unknown", "nothing here"
+"""Answers that name no object: another than those known, and none at all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +142,7 @@ def _read_symmetry(groups: dict[str, dict], tolerance: float) -> Symmetry:
 def summarise(rows: Sequence[EpisodeRecord]) -> dict[str, Any]:
     """The figures of a set of episodes; None for a median of nothing. Shares lie in 0 ... 1.
 
-    Rotation errors and ADD-S are those of correct episodes only; undecided and unknown are never correct.
+    Rotation errors and ADD-S are those of correct episodes only; undecided, unknown and nothing are never correct.
     Raises ValueError without episodes.
     """
     if not rows:
@@ -158,6 +159,7 @@ def summarise(rows: Sequence[EpisodeRecord]) -> dict[str, Any]:
         "correct_interval": wilson(len(right), n),
         "undecided": len(undecided) / n,
         "unknown": sum(row.answer == UNKNOWN for row in rows) / n,
+        "nothing": sum(row.answer == NOTHING for row in rows) / n,
         "best_guess_when_undecided": _mean([float(row.best_guess == row.object) for row in undecided]),
         "sensations_median": _at(sensations, 50),
         "sensations_mean": _mean(sensations),
@@ -192,12 +194,12 @@ def accuracy_curve(rows: Sequence[EpisodeRecord], length: int = CURVE) -> list[f
 
 
 def calibration(rows: Sequence[EpisodeRecord], bounds: Sequence[float] = ODDS_BINS) -> list[dict[str, Any]]:
-    """Of the decisions made: how many were right, in bins of the stated odds (from <= odds < to).
+    """Of the decisions made by odds: how many were right, in bins of the stated odds (from <= odds < to).
 
     Each bin: from, to (None: no bound), decisions, stated (mean of odds / (1 + odds)), right, interval.
     Empty bins are left out.
     """
-    decided = [row for row in rows if row.answer is not None]
+    decided = [row for row in rows if row.answer not in (None, NOTHING)]
     logs = np.array([row.odds_log for row in decided], float)
     right = np.array([row.answer == row.object for row in decided], bool)
     stated = 1.0 / (1.0 + np.exp(-np.clip(logs, -700, 700)))

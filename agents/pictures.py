@@ -19,7 +19,7 @@ from cortical.columns.storage import write_whole
 from cortical.envs.mesh import Mesh
 
 from .episode import EpisodeRecord
-from .metrics import accuracy_curve, wilson
+from .metrics import NOTHING, accuracy_curve, wilson
 from .panels import FAINT, INK, PALETTE, draw_belief, draw_doubt, titled
 from .scene import draw_map, draw_scene
 from .story import odds_text
@@ -58,6 +58,8 @@ def headline(record: EpisodeRecord) -> str:
     """Object, answer, odds, sensations and pose error in one line."""
     if record.answer is None:
         answer = f"undecided (best guess {record.best_guess})"
+    elif record.answer == NOTHING:
+        answer = "found nothing here (wrong)"
     else:
         answer = f"named {record.answer}" + ("" if record.correct else " (wrong)")
     sensations = f"{record.sensations} sensation{'s' if record.sensations != 1 else ''}"

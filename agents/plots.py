@@ -20,7 +20,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 from .episode import EpisodeRecord
-from .metrics import UNKNOWN, accuracy_curve, wilson
+from .metrics import NOTHING, UNKNOWN, accuracy_curve, wilson
 from .panels import FAINT, INK, PALETTE
 from .pictures import save
 from .plots_episode import belief_figure, raster_figure, ticks
@@ -143,11 +143,11 @@ def confusion_figure(rows_by_label: RunRows) -> Figure:
 
 
 def _names(rows_by_label: RunRows) -> tuple[list[str], list[str]]:
-    """The true objects in their order, and those with all other answers: objects, unknown, undecided."""
+    """The true objects in their order, and those with all other answers: objects, unknown, nothing here, undecided."""
     rows = [row for some in rows_by_label.values() for row in some]
     named = list(dict.fromkeys(row.object for row in rows))
     given = {row.answer or UNDECIDED for row in rows}
-    last = [answer for answer in (UNKNOWN, UNDECIDED) if answer in given]
+    last = [answer for answer in (UNKNOWN, NOTHING, UNDECIDED) if answer in given]
     return named, [*named, *sorted(given - {*named, *last}), *last]
 
 

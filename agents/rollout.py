@@ -12,8 +12,8 @@ from cortical.envs.explore import ObjectExploreEnv
 from cortical.envs.sensors import shared_catalogue
 
 from .agent import Agent, Step
-from .episode import EpisodeRecord, StepTrace
-from .metrics import Symmetry, add_s, load_symmetry, rotation_error
+from .episode import Ending, EpisodeRecord, StepTrace
+from .metrics import NOTHING, Symmetry, add_s, load_symmetry, rotation_error
 from .policies import make_policy
 from .sensing import Senses
 from .trace import trace_of
@@ -33,13 +33,17 @@ def play(
     rotation_index: int = 0,
     pose: tuple[np.ndarray, np.ndarray] | None = None,
     traced: bool = True,
+    start: dict[str, np.ndarray] | None = None,
 ) -> EpisodeRecord:
     """One object at one random pose, or at `pose`, by an agent at hand. The pose, the start, the noise and the policy's
-    choices all follow from (seed, name, rotation_index), whatever the number of columns."""
+    choices all follow from (seed, name, rotation_index), whatever the number of columns.
+
+    start : eye_position (3,) metres and gaze (3,), or one of them; otherwise random, looking at the object
+    """
     source = agent.env.source
     index = shared_catalogue(source).index(name)
     pose_seed, policy_seed = np.random.SeedSequence([seed, index, rotation_index]).generate_state(2)
-    options: dict[str, Any] = {"object": name}
+    options: dict[str, Any] = {"object": name, **(start or {})}
     if pose is not None:
         options |= {"position": np.asarray(pose[0], float), "rotation": np.asarray(pose[1], float)}
     steps, trace = [], []
@@ -58,7 +62,7 @@ def _record(
     estimate = consensus.pose.rotation[0].double().cpu().numpy(), consensus.pose.location[0].double().cpu().numpy()
     truth = agent.env.truth()
     best = trace[-1].best
-    known = symmetries(source)
+    known, nothing = symmetries(source), agent.nothing_here(last.belief)
     errors = {
         f"rotation_error{tag}_deg": math.degrees(
             rotation_error(estimate[0], truth["rotation"], known[tolerance].get(name, Symmetry()))
@@ -69,15 +73,21 @@ def _record(
     points = shared_catalogue(source).mesh(name).vertices
     points = points[:: max(1, len(points) // 500)]
     return EpisodeRecord(
-        object=name, answer=best if agent.decided(last.belief) else None, best_guess=best,
+        object=name, answer=NOTHING if nothing else best if agent.decided(last.belief) else None, best_guess=best,
         odds_log=trace[-1].log_odds, sensations=len(steps), path_m=sum(s.path for s in steps), **errors,
         rotation_error_plain_deg=plain,
         add_s_mm=1e3 * add_s(estimate, (truth["rotation"], truth["position"]), points),
         think_ms=[t.think_ms for t in trace], best_guess_per_step=[t.best for t in trace], seed=seed,
         rotation_index=index, position=truth["position"].tolist(), rotation=truth["rotation"].tolist(),
         estimated_position=estimate[1].tolist(), estimated_rotation=estimate[0].tolist(),
-        trace=trace if traced else [],
+        trace=trace if traced else [], ended=_ended(agent, last, len(steps)),
     )  # fmt: skip
+
+
+def _ended(agent: Agent, last: Step, sensations: int) -> Ending:
+    if agent.decided(last.belief) or agent.nothing_here(last.belief):
+        return "decided"
+    return "sensations" if sensations >= agent.decision.max_sensations else "price"
 
 
 @lru_cache(maxsize=4)

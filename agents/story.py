@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .episode import ColumnTrace, EpisodeRecord, StepTrace
-from .metrics import UNKNOWN, summarise
+from .metrics import NOTHING, UNKNOWN, summarise
 
 LINES = 6
 """A story tells at most so many sensations."""
@@ -55,7 +55,10 @@ def ending(record: EpisodeRecord) -> str:
     """How an episode ended, in one sentence."""
     if record.answer is None:
         verdict = "right" if record.best_guess == record.object else f"wrong: it is {_a(record.object)}"
-        return f"Undecided: the best guess, {_name(record.best_guess)}, is {verdict}."
+        why = ", for nothing more is worth a look" if record.ended == "price" else ""
+        return f"Undecided{why}: the best guess, {_name(record.best_guess)}, is {verdict}."
+    if record.answer == NOTHING:
+        return f"Decided: nothing here, wrong: there is {_a(record.object)}."
     if record.answer == UNKNOWN:
         return f"Decided: none of the objects it knows. It is {_a(record.object)}."
     if not record.correct:

@@ -168,7 +168,7 @@ class Region:
         order = strongest(without_repeats(ballot), self._cap(belief.steps + 1), objects=objects)
         survivors = ballot.take(order)
         views, alone = self._beliefs_of_columns(votes, survivors.log_evidence, total, order)
-        met = self._met(belief) @ self.lateral.heard.to(total.log_evidence)
+        met = self.met(belief) @ self.lateral.heard.to(total.log_evidence)
         fit = total.log_evidence.gather(1, order[:, :1])[:, 0] / met.clamp(min=1e-3)
         fit = torch.where(met > 0, fit, math.inf)
         return replace(belief, ballot=survivors, consensus=self._agree(belief, survivors, views, alone), fit=fit)
@@ -205,8 +205,8 @@ class Region:
         information = votes.information.gather(2, rows[..., None, None].expand(*rows.shape, 6, 6))
         return self.lateral.exchange(own) + price, refine.neighbourhood_evidence(own, information)[0]
 
-    def _met(self, belief: Belief) -> torch.Tensor:
-        """(g, m) how many readings of each column met something."""
+    def met(self, belief: Belief) -> torch.Tensor:
+        """(g, m) how many of the readings remembered by each column met something."""
         pairs = zip(self.kinds, belief.memories, strict=True)
         return torch.cat([kind.met(memory) for kind, memory in pairs], 1).float()
 
@@ -224,7 +224,7 @@ class Region:
     def _floors(self, belief: Belief) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Evidence of an object if all readings were outliers: of the region, the columns after and before the
         exchange."""
-        own = OUTLIER * self._met(belief)
+        own = OUTLIER * self.met(belief)
         return own @ self.lateral.heard.to(own), self.lateral.exchange(own), own
 
     def _ignorant(self, belief: Belief, ballot: Hypotheses) -> Consensus:

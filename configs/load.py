@@ -152,6 +152,7 @@ RANGES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
     ("learn", "patches", *_at_least(1)),
     ("decision", "odds", *_above(1)),
     ("decision", "price", *_at_least(0, 1e9)),
+    ("decision", "search", *_at_least(1, 1_000_000_000)),
     ("decision", "max_sensations", *_at_least(1, 1_000_000_000)),
 )
 """(table, key, what must hold, the same in words)"""

@@ -153,6 +153,8 @@ class DecisionConfig:
     price: float = 0.0
     """Nats that a sensation must promise, by a policy that knows what movements teach; an episode ends undecided when
     the best one doesn't. 0: whatever it promises."""
+    search: int = 60
+    """Sensations that meet nothing at all after which the answer is 'nothing here'."""
 
 
 @dataclass(frozen=True)

@@ -139,7 +139,8 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
 
         options, all optional: object (a name), position (3,) of its centre, rotation (3, 3) world_from_object
         (on the table: the rotation it is dropped with, and only x and y of the position), eye_position (3,),
-        gaze (3,), a direction. What is not given is random. Raises ValueError for options that make no sense.
+        gaze (3,), a direction; without an eye they are those of the first finger. What is not given is random.
+        Raises ValueError for options that make no sense.
         """
         super().reset(seed=seed)
         world = self.world

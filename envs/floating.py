@@ -32,12 +32,13 @@ class Floating:
         return self.eye
 
     def start(self, world: World, given: dict[str, Any], random: np.random.Generator) -> None:
-        """Stand somewhere around the object. given : `placing.checked_options`; eye_position and gaze count here."""
+        """Stand somewhere around the object. given : `placing.checked_options`; eye_position and gaze count here,
+        for the first finger if there is no eye."""
         self.eye = None
         if self._sees:
             self.eye = world.stand(given, self._distance, self._retina, random)
         if self._hand is not None:
-            self._hand.start(world, self._distance, random)
+            self._hand.start(world, self._distance, random, None if self._sees else given)
 
     def move(self, wish: np.ndarray, world: World) -> tuple[float, bool]:
         """Move by five numbers a body, `wish` (5 B,); metres gone in all, and whether something was in the way."""

@@ -1,6 +1,7 @@
 """The fingers of an agent: several bodies on one object, each with a will of its own, and what they feel together."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -36,11 +37,14 @@ class Hand:
     def __len__(self) -> int:
         return self.count
 
-    def start(self, world: World, distance: float, random: np.random.Generator) -> None:
-        """Each finger comes from a random bearing and goes down on a point of the object seen from there."""
+    def start(
+        self, world: World, distance: float, random: np.random.Generator, given: dict[str, Any] | None = None
+    ) -> None:
+        """Each finger comes from a random bearing and goes down on a point of the object seen from there; the first
+        from the eye_position and along the gaze that are `given`."""
         self.fingers, self._contacts = [], []
-        for _ in range(self.count):
-            above = world.stand({}, distance, self._retina, random)
+        for finger in range(self.count):
+            above = world.stand(given or {} if finger == 0 else {}, distance, self._retina, random)
             contact = press(world.simulation, world.body, above.position, above.rotation, FIRST_PRESS)
             self._contacts.append(contact)
             if contact is None:

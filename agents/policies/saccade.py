@@ -1,4 +1,7 @@
-"""Random saccades: go around the object by a random step and look at a random point near what was sensed before."""
+"""Random saccades: go around the object by a random step and look at a random point near what was sensed before.
+
+While nothing was sensed this is a search: objects lie about the world's origin, so that is where it looks.
+"""
 
 import math
 
@@ -6,7 +9,9 @@ import numpy as np
 import torch
 
 from cortical.columns.messages import Goal
+from cortical.envs.bodies import encode
 
+from .orbit import pose_after
 from .policy import Situation, feasible, stances
 
 STEP = math.radians(28.0)
@@ -28,12 +33,14 @@ class Saccade:
             bearing /= np.linalg.norm(bearing, axis=1, keepdims=True)
         origin = stances(situation, target, bearing, random.uniform(0, STEP, TRIES))
         good = np.flatnonzero(feasible(situation, origin, target))[:1]
-        origin, target = (origin[good], target[good]) if len(good) else _turn_on_the_spot(situation, random)
-        origin, target = torch.from_numpy(origin), torch.from_numpy(target)
+        origin, target = (origin[good[0]], target[good[0]]) if len(good) else _towards(situation, origin[0], target[0])
+        origin, target = torch.from_numpy(origin[None]), torch.from_numpy(target[None])
         return [Goal(origin, target, torch.zeros(1), "a random glance")]
 
 
-def _turn_on_the_spot(situation: Situation, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _towards(situation: Situation, origin: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """As far towards looking from `origin` at `target`, (3,) each, as one movement goes."""
     body, limits = situation.body, situation.limits
-    right, down = random.uniform(-0.5, 0.5, 2) * min(limits.max_turn, 1.0)
-    return body.position[None], (body.position + body.rotation @ np.array([math.tan(right), math.tan(down), 1.0]))[None]
+    place, _ = pose_after(situation, encode(body, origin, target - origin, limits)[0])
+    _, gaze = pose_after(situation, encode(body, place, target - place, limits)[0])
+    return place, place + gaze
