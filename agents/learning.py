@@ -1,12 +1,14 @@
-"""Learning an object by moving over it: 14 views, each scanned outwards from the middle.
+"""Learning an object by moving over it: 14 views, each scanned outwards from the middle, or freely.
 
 The eye carries a square of patches; all columns feed one map. In every view the gaze starts at the object's middle
 and spreads to those neighbouring fixations where something was still seen, so it follows the object's outline
-whatever its size. Label and pose are given; nothing is taken from the mesh.
+whatever its size. Where `learn.movement` says so, the eye starts anywhere and goes where `learning_movements` sends
+it. Label and pose are given; nothing is taken from the mesh.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from cortical.envs.bodies import encode, looking
 from cortical.envs.explore import ObjectExploreEnv
 
 from .brain import stored_schema
+from .learning_movements import glances, make_mover
 from .records import RunFolder
 from .sensing import Senses
 
@@ -64,14 +67,36 @@ class Learner:
         self.readings = 0
 
     def learn(self, name: str) -> ObjectMap:
-        """The map of one object, from all its views. Raises ValueError if nothing was seen of it."""
-        known = ObjectMap.empty(self.experiment.column.node_spacing, CODE_SLOTS if self.schema.code_bits else 0)
-        for bearing in views():
-            seen = list(self._scan(name, bearing))
-            known = _insert(known, seen, self.schema)
+        """The map of one object. Raises ValueError if nothing was seen of it."""
+        learn = self.experiment.learn
+        if learn.movement != "views":
+            (known,) = self.growing(name, (learn.glances,))
+            looked = f"{learn.glances} glances"
+        else:
+            known, looked = self._empty(), "14 views"
+            for bearing in views():
+                known = _insert(known, list(self._scan(name, bearing)), self.schema)
         if len(known) == 0:
-            raise ValueError(f"saw nothing of {name!r} from 14 views: is it smaller than a millimetre, or hollow?")
+            raise ValueError(f"saw nothing of {name!r} from {looked}: is it smaller than a millimetre, or hollow?")
         return known
+
+    def growing(self, name: str, budgets: Sequence[int]) -> Iterator[ObjectMap]:
+        """The map of one object, learnt by moving freely, after each of these numbers of glances, ascending.
+
+        All draws follow from the experiment's seed and the name. Raises ValueError where `learn.movement` is views.
+        """
+        start, moves = np.random.SeedSequence([self.experiment.seed, *name.encode()]).spawn(2)
+        mover = make_mover(self.experiment.learn.movement, self.env, np.random.default_rng(moves))
+        seen = glances(self.env, self.senses, name, mover, budgets[-1], int(start.generate_state(1)[0]))
+        known, taken = self._empty(), 0
+        for budget in budgets:
+            known = _insert(known, list(islice(seen, budget - taken)), self.schema)
+            self.readings += (budget - taken) * self.experiment.learn.patches
+            taken = budget
+            yield known
+
+    def _empty(self) -> ObjectMap:
+        return ObjectMap.empty(self.experiment.column.node_spacing, CODE_SLOTS if self.schema.code_bits else 0)
 
     def _scan(self, name: str, bearing: np.ndarray) -> Iterator[Sensation]:
         """The sensations of one view; the object lies at the world's origin, unturned."""

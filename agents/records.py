@@ -182,10 +182,15 @@ def experiment_of(path: Path) -> Experiment:
 
 def learning_settings(experiment: Experiment) -> dict[str, Any]:
     """The settings that a learnt map depends on."""
-    eye, world = experiment.eye, experiment.world
+    eye, world, learn = experiment.eye, experiment.world, asdict(experiment.learn)
+    if experiment.learn.movement == "views":  # as before there was any other
+        del learn["movement"], learn["glances"]
+    else:
+        del learn["sensations_per_view"]
+        learn["seed"] = experiment.seed
     read_by = {} if eye.sensor == "surface" else {"sensor": eye.sensor}  # as before there was any other
     return {
-        "objects": world.objects, "spacing": experiment.column.node_spacing, **asdict(experiment.learn),
+        "objects": world.objects, "spacing": experiment.column.node_spacing, **learn,
         "pixels": eye.pixels, "field_of_view": eye.field_of_view, "backend": eye.backend, "distance": eye.distance,
         "max_turn": eye.max_turn, "max_path": eye.max_path, **read_by,
     }  # fmt: skip

@@ -150,6 +150,7 @@ RANGES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
     ("policy", "ahead", *_at_least(1, 2)),
     ("learn", "sensations_per_view", *_at_least(1, 1000)),
     ("learn", "patches", *_at_least(1)),
+    ("learn", "glances", *_at_least(1, 100_000)),
     ("decision", "odds", *_above(1)),
     ("decision", "price", *_at_least(0, 1e9)),
     ("decision", "search", *_at_least(1, 1_000_000_000)),

@@ -12,6 +12,7 @@ Condition = Literal["clean", "noise", "rawnoise", "dropout"]
 Features = Literal["surface", "sdr", "both"]
 Score = Literal["odds", "information", "free_energy"]
 Aim = Literal["both", "identity", "pose"]
+Learning = Literal["views", "coverage", "random_walk"]
 Topology = Literal["all-to-all", "ring", "grid", "small-world", "random", "none"]
 
 
@@ -140,6 +141,11 @@ class LearnConfig:
     """Readings taken from each of the 14 views of an object (1,000 at most)."""
     patches: int = 25
     """Patches of the eye while learning (all feed the same map)."""
+    movement: Learning = "views"
+    """views: 14 views, each scanned; coverage: freely, to where the map is empty, thin or surprising; random_walk:
+    freely, at random."""
+    glances: int = 150
+    """Of coverage and random_walk: glances taken at an object."""
 
 
 @dataclass(frozen=True)
