@@ -20,7 +20,7 @@ from cortical.envs.bodies import encode
 from cortical.envs.explore import ObjectExploreEnv
 from cortical.envs.finger import Finger
 
-from .arbiter import choose
+from .arbiter import Choice, Wish, arrange
 from .policies import Policy, Situation
 from .sensing import Senses
 
@@ -122,13 +122,18 @@ class Agent:
 
     def act(self, belief: Belief, sensation: Sensation, random: np.random.Generator) -> Plan:
         """The next action, what it is expected to teach and why; to be asked once a sensation."""
-        plans = [self._plan(situation, random) for situation in self.situations(belief, sensation)]
+        situations = self.situations(belief, sensation)
+        wishes = [self._wish(situation, random) for situation in situations]
+        chosen = arrange(wishes) if self.env.independent else [arrange([wish])[0] for wish in wishes]
+        plans = [self._plan(*each) for each in zip(situations, chosen, strict=True)]
         action = np.concatenate([plan.action for plan in plans])
         return max(plans, key=lambda plan: plan.gain)._replace(action=action)
 
-    def _plan(self, situation: Situation, random: np.random.Generator) -> Plan:
+    def _wish(self, situation: Situation, random: np.random.Generator) -> Wish:
         reachable = None if situation.touches else self.env.reachable
-        chosen = choose(self.policy.goals(situation, random), situation.body, reachable)
+        return Wish(self.policy.goals(situation, random), situation.body, reachable, situation.touches)
+
+    def _plan(self, situation: Situation, chosen: Choice) -> Plan:
         action, _ = encode(situation.body, chosen.position, chosen.gaze, situation.limits)
         goal = chosen.position, chosen.position + chosen.gaze
         return Plan(action, goal, chosen.gain, chosen.reason, chosen.rate)

@@ -132,6 +132,11 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         eye = ((self.eye, self.limits),) if len(self.sensors) else ()
         return (*eye, *((finger, self.hand.limits) for finger in self.hand.fingers)) if self.hand else eye
 
+    @property
+    def independent(self) -> bool:
+        """Whether the bodies move each by itself; those that an arm carries don't."""
+        return isinstance(self._body, Floating)
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
