@@ -142,8 +142,7 @@ class LearnConfig:
     patches: int = 25
     """Patches of the eye while learning (all feed the same map)."""
     movement: Learning = "views"
-    """views: 14 views, each scanned; coverage: freely, to where the map is empty, thin or surprising; random_walk:
-    freely, at random."""
+    """views: 14 views, each scanned; freely, coverage: to where the map is empty, thin or surprising; random_walk."""
     glances: int = 150
     """Of coverage and random_walk: glances taken at an object."""
 

@@ -2,6 +2,8 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
+from runpy import run_path
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from cortical.configs.schema import Experiment, LearnConfig, Learning, WorldConf
 from cortical.envs.bodies import Eye, Limits, looking
 from cortical.envs.explore import ObjectExploreEnv
 
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "movement_learning.py"
 MOVERS: tuple[Learning, ...] = ("coverage", "random_walk")
 HERE = Eye(np.array([0.0, 0.0, DISTANCE]), looking(np.array([0.0, 0.0, -1.0])))
 
@@ -214,3 +217,19 @@ def test_learning_goes_on_with_the_same_settings_alone(tmp_path):
     for other in (freely(count=3), freely("random_walk", 2), freely(count=2, seed=1)):
         with pytest.raises(RunError, match="learnt with other settings"):
             learnt(other)
+
+
+def test_glances_needed_are_read_off_a_monotone_curve_in_the_logarithm():
+    crossing = run_path(str(BENCHMARK))["crossing"]
+    assert crossing((10, 40), np.array([0.98, 1.0])) == pytest.approx(20.0)
+    dip = crossing((10, 20, 40, 80), np.array([0.9, 0.99, 0.97, 1.0]))  # 99 % once is not yet 99 %
+    assert dip == pytest.approx(math.exp(math.log(40) + 0.5 * math.log(2)))
+    assert crossing((10, 20), np.array([0.9, 0.98])) == math.inf
+    assert crossing((10, 20), np.array([1.0, 1.0])) == 10
+
+
+def test_figures_without_a_result_say_what_to_run(tmp_path):
+    figures = run_path(str(BENCHMARK))["figures"]
+    figures.__globals__["RESULT"] = tmp_path / "none.json"
+    with pytest.raises(RuntimeError, match=r"run `python benchmarks/movement_learning\.py` first"):
+        figures()
