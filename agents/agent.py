@@ -130,8 +130,10 @@ class Agent:
         return max(plans, key=lambda plan: plan.gain)._replace(action=action)
 
     def _wish(self, situation: Situation, random: np.random.Generator) -> Wish:
-        reachable = None if situation.touches else self.env.reachable
-        return Wish(self.policy.goals(situation, random), situation.body, reachable, situation.touches)
+        goals, env = self.policy.goals(situation, random), self.env
+        if situation.touches:
+            return Wish(goals, situation.body, None if env.independent else env.touchable, True)
+        return Wish(goals, situation.body, lambda place, gaze: env.reachable(place))
 
     def _plan(self, situation: Situation, chosen: Choice) -> Plan:
         action, _ = encode(situation.body, chosen.position, chosen.gaze, situation.limits)

@@ -36,6 +36,8 @@ SAMPLES = 24
 SHARED, SAME = 0.5, 0.015
 """Share of a goal's gain that is lost if another body senses the same place, and metres around it that are the same."""
 
+Reachable = Callable[[np.ndarray, np.ndarray], bool]
+
 
 class Choice(NamedTuple):
     """Where to go, (3,) metres, the direction (3,) to look along from there, what it is expected to teach, nats, that
@@ -51,17 +53,17 @@ class Choice(NamedTuple):
 class Wish(NamedTuple):
     """The goals of a body's columns.
 
-    reachable : whether the body can go to a place (3,); None: anywhere
+    reachable : whether the body can go to a place (3,) and look along a gaze (3,); None: anywhere
     presses : whether it goes on along its gaze when it is there
     """
 
     goals: list[Goal]
     body: Body
-    reachable: Callable[[np.ndarray], bool] | None = None
+    reachable: Reachable | None = None
     presses: bool = False
 
 
-def choose(goals: list[Goal], body: Body, reachable: Callable[[np.ndarray], bool] | None = None) -> Choice:
+def choose(goals: list[Goal], body: Body, reachable: Reachable | None = None) -> Choice:
     """The best goal for its cost, of a body that is alone. Raises ValueError if there is no goal at all."""
     return arrange([Wish(goals, body, reachable)])[0]
 
@@ -127,8 +129,8 @@ def _best(ranked: _Ranked, wish: Wish, others: list[np.ndarray]) -> Choice:
         choices = [choice for choice in choices if _nearest(_way(wish, choice), there) >= near]
     if not choices:
         return Choice(wish.body.position, wish.body.rotation[:, 2], 0.0, 0.0, "to keep out of another's way")
-    can = wish.reachable or (lambda place: True)
-    return next((choice for choice in choices[:ASKED] if can(choice.position)), choices[0])
+    can = wish.reachable or (lambda place, gaze: True)
+    return next((choice for choice in choices[:ASKED] if can(choice.position, choice.gaze)), choices[0])
 
 
 def _way(wish: Wish, choice: Choice) -> np.ndarray:

@@ -189,6 +189,11 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         near = wanted <= self.limits.max_path and float(np.linalg.norm(position)) <= self.limits.reach
         return near and self.free_length(position) >= wanted - 1e-9
 
+    def touchable(self, position: np.ndarray, gaze: np.ndarray) -> bool:
+        """Whether a fingertip could be brought to `position` (3,) and press along `gaze` (3,): where an arm can hold
+        it. It takes a tenth of a second."""
+        return self._body.touchable(np.asarray(position, float), np.asarray(gaze, float), self.world)
+
     def push(self, start: np.ndarray, end: np.ndarray) -> bool:
         """Push the object with a fingertip that goes from `start` to `end`, (3,) metres each, on the table; whether it
         was touched. Nothing is said of where it went: the next observation is of the object there.

@@ -54,6 +54,10 @@ class Floating:
         """Metres that an eye there could go towards `end` (3,)."""
         return world.free_length(eye.position, end, RADIUS)
 
+    def touchable(self, position: np.ndarray, gaze: np.ndarray, world: World) -> bool:
+        """A finger that floats goes anywhere, or touches what is in its way."""
+        return True
+
     def give_way(self) -> None:
         """The object was pushed: what floats stays where it is."""
 

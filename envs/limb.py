@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .arm import REST, Arm
-from .bodies import Body, Eye, Limits, decode, turned, within_reach
+from .bodies import Body, Eye, Limits, decode, encode, turned, within_reach
 from .finger import LIFT, PRESS, Finger
 from .hand import FIRST_PRESS, Hand
 from .picture import from_aside
@@ -97,6 +97,15 @@ class Limb:
         assert self._arm is not None
         held = any(self._arm.reach(np.asarray(end), turn) is not None for turn in _rolled(eye.rotation))
         return math.dist(eye.position, end) if held else 0.0
+
+    def touchable(self, position: np.ndarray, gaze: np.ndarray, world: World) -> bool:
+        """Whether the arm can hold the fingertip where it would touch, pressed from `position` (3,) along `gaze`."""
+        assert self._arm is not None and self._hand is not None
+        tip, limits = self._hand.fingers[0], self._hand.limits
+        goal, turn = _wanted(tip, encode(tip, position, gaze, limits)[0], limits)
+        ahead = press(world.simulation, world.body, goal, turn, DEEP)
+        end = goal if ahead is None else ahead.centre
+        return any(self._arm.reach(end, rolled, "tip") is not None for rolled in _rolled(turn))
 
     def give_way(self) -> None:
         """The object was pushed: where it now lies in the arm, that goes back to where it rests."""

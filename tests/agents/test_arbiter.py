@@ -51,8 +51,9 @@ def test_of_goals_that_promise_a_loss_the_nearer_is_chosen():
 
 def test_a_goal_out_of_reach_gives_way_to_the_next():
     some = [goal([0.9, 0.8, 0.7], [0.1, 0.05, 0.02])]
-    assert choose(some, EYE, lambda place: place[0] < 0.06).gain == pytest.approx(0.8)
-    assert choose(some, EYE, lambda place: False).gain == pytest.approx(0.9), "none can be reached: as far as it goes"
+    assert choose(some, EYE, lambda place, gaze: place[0] < 0.06).gain == pytest.approx(0.8)
+    as_far_as_it_goes = choose(some, EYE, lambda place, gaze: False)
+    assert as_far_as_it_goes.gain == pytest.approx(0.9), "none can be reached"
 
 
 @pytest.mark.parametrize("goals", [[], [goal([], [])]])
@@ -141,7 +142,7 @@ def test_two_bodies_need_not_sense_the_same_place():
 
 def test_of_several_bodies_too_one_takes_its_next_best_where_it_cannot_go():
     eye, _ = arrange([
-        Wish([goal([0.9, 0.8], [0.1, 0.02])], EYE, lambda place: place[0] < 0.05),
+        Wish([goal([0.9, 0.8], [0.1, 0.02])], EYE, lambda place, gaze: place[0] < 0.05),
         Wish([touch([0.1], [0.0])], TIP, None, True),
     ])  # fmt: skip
     assert eye.gain == pytest.approx(0.8)

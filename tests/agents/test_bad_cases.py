@@ -116,14 +116,18 @@ def test_where_no_goal_can_be_reached_the_body_goes_as_far_as_it_can(learnt):
     assert min(heights) >= -0.05 + 0.01 - 1e-6, "the eye stays above the table"
 
 
-def test_an_arm_whose_joints_end_goes_on(learnt):
+def test_an_arm_whose_joints_end_touches_where_it_can(learnt):
     agent = agent_of(
         learnt, world={"body": "arm", "scene": "table"}, touch={"fingers": 1}, decision={"max_sensations": 15}
     )
     place = np.array([0.15, 0.15, 0.0])  # off the middle: some sides are beyond the joints
     record = play(agent, "torus", 0, pose=(place, np.eye(3)))
+    tip = agent.env.bodies[1][0]
+    assert not agent.env.touchable(tip.position - np.array([0.0, 0.0, 0.15]), -tip.rotation[:, 2]), "below the table"
     agent.env.close()
     assert record.best_guess == "torus"
+    felt = [bool(step.location[1]) for step in record.trace]
+    assert sum(felt) >= 0.6 * len(felt), "the best goals are often beyond the joints, the next best are not"
 
 
 # ---- thin edges, insides
@@ -145,7 +149,7 @@ def test_a_thin_thing_seen_on_its_edge_is_recognised(household, name, edge):
     record = play(agent, name, 0, pose=(np.zeros(3), np.eye(3)), start={"eye_position": eye, "gaze": -eye})
     agent.env.close()
     assert record.correct
-    assert math.dist(record.estimated_position, (0.0, 0.0, 0.0)) < 0.01
+    assert math.dist(record.estimated_position, (0.0, 0.0, 0.0)) < 0.02
 
 
 INTO, IN = np.array([0.0, 0.0, 0.2]), np.array([0.0, 0.0, 0.02])
