@@ -28,6 +28,7 @@ from cortical.agents.metrics import summarise
 from cortical.agents.policies import BUILT_IN
 from cortical.agents.records import PACKAGES, RunFolder, learning_settings
 from cortical.agents.rollout import make_agent, play
+from cortical.columns.storage import write_whole
 from cortical.configs.load import load, validate
 from cortical.configs.schema import Experiment, WorldConfig
 from cortical.envs.sensors import shared_catalogue
@@ -118,8 +119,8 @@ def _agent(experiment: Experiment, root: Path) -> Agent:
     return make_agent(experiment, build_region(experiment, maps))
 
 
-def main() -> None:
-    args = arguments()
+def run(args: argparse.Namespace) -> dict:
+    """Learn what is missing, play all episodes and write the result file: what it holds."""
     torch.set_num_threads(1)
     experiment = experiment_of(args)
     names = shared_catalogue(experiment.world.objects).names
@@ -128,35 +129,47 @@ def main() -> None:
     jobs = [(args, name, tuple(args.seeds), rotations) for name in names]
     records: list[EpisodeRecord] = []
     with ProcessPoolExecutor(args.workers) as pool:
-        for done in track(pool.map(episodes, jobs), "episodes", total=len(jobs)):
+        for done in track(pool.map(episodes, jobs), f"{args.suite}, {args.policy}", total=len(jobs)):
             records += done
-    summary = summarise(records)
     rows = [{k: v for k, v in asdict(record).items() if k != "trace"} for record in records]
-    write(args, experiment, summary, rows)
-    print(json.dumps({key: summary[key] for key in KEYS}))
+    result = described(args, experiment) | {"summary": summarise(records), "rows": [_rounded(row) for row in rows]}
+    write(output_of(args), result)
+    return result
 
 
-def write(args: argparse.Namespace, experiment: Experiment, summary: dict, rows: list[dict]) -> None:
+def output_of(args: argparse.Namespace) -> Path:
     """The result file."""
+    parts = [args.suite, args.condition, str(args.columns), args.policy, args.features, args.backend]
+    parts += [f"touch{args.fingers}"] if args.fingers else []
+    parts += [args.topology] if args.topology != "all-to-all" else []
+    return args.output or RESULTS / f"recognition-{'-'.join(parts)}.json"
+
+
+def described(args: argparse.Namespace, experiment: Experiment) -> dict:
+    """How and with what the result was made."""
     command = f"python benchmarks/recognition.py --suite {args.suite} --condition {args.condition}"
     command += f" --columns {args.columns} --policy {args.policy} --features {args.features} --backend {args.backend}"
     command += f" --fingers {args.fingers}" if args.fingers else ""
     command += f" --topology {args.topology}" + (" --objects $YCB" if args.objects else "")
-    parts = [args.suite, args.condition, str(args.columns), args.policy, args.features, args.backend]
-    parts += [f"touch{args.fingers}"] if args.fingers else []
-    parts += [args.topology] if args.topology != "all-to-all" else []
-    output = args.output or RESULTS / f"recognition-{'-'.join(parts)}.json"
     commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    result = {
+    return {
         "command": command, "commit": commit, "versions": {p: version(p) for p in PACKAGES},
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}", "threads": 1,
-        "seeds": args.seeds, "odds": experiment.decision.odds, "trust": experiment.column.trust, "summary": summary,
-        "rows": [_rounded(row) for row in rows],
+        "seeds": args.seeds, "odds": experiment.decision.odds, "trust": experiment.column.trust,
     }  # fmt: skip
+
+
+def write(output: Path, result: dict) -> None:
+    """One line an episode."""
     output.parent.mkdir(parents=True, exist_ok=True)
     head = {key: value for key, value in result.items() if key != "rows"}
     lines = ",\n".join(json.dumps(row) for row in result["rows"])
-    output.write_text(json.dumps(head, indent=1)[:-2] + ',\n "rows": [\n' + lines + "\n]}\n")
+    write_whole(output, (json.dumps(head, indent=1)[:-2] + ',\n "rows": [\n' + lines + "\n]}\n").encode())
+
+
+def main() -> None:
+    summary = run(arguments())["summary"]
+    print(json.dumps({key: summary[key] for key in KEYS}))
 
 
 def _rounded(value):

@@ -1,4 +1,7 @@
-"""Renders the tables of the README from the committed result files: python benchmarks/render.py [--check]."""
+"""Renders the tables of the README and the guide from the committed result files:
+
+    python benchmarks/render.py [--check]
+"""
 
 import argparse
 import json
@@ -101,28 +104,97 @@ def policy_learning() -> str:
     return "\n".join(lines)
 
 
-TABLES = (recognition, sensing, vector_env, pushing, policy_learning)
+POLICY = "| policy | episodes | correct | sensations, mean (median / p95) | path, mean | rotation error, median |"
+
+
+def _movement() -> dict:
+    return json.loads((RESULTS / "movement.json").read_text())
+
+
+def policies() -> str:
+    """Every policy on every suite, of benchmarks/movement.py."""
+    found = _movement()
+    lines = ["| suite " + POLICY, 7 * "|---" + "|"]
+    for suite, rows in found["policies"].items():
+        lines += [f"| {suite} " + _policy(found["names"][p], s) for p, s in rows.items() if p not in found["variants"]]
+    return "\n".join(lines)
+
+
+def _policy(label: str, s: dict) -> str:
+    return (
+        f"| {label} | {s['episodes']} | {100 * s['correct']:.1f} % | {s['sensations_mean']:.1f} "
+        f"({s['sensations_median']:g} / {s['sensations_p95']:.0f}) | {s['path_m_mean']:.2f} m "
+        f"| {s['rotation_error_median_deg']:.1f}° |"
+    )
+
+
+def ratios() -> str:
+    """What the information policy needs of what others need, of benchmarks/movement.py."""
+    lines = ["| suite | sensations of surface following | its path | sensations of random saccades |", 4 * "|---" + "|"]
+    for suite, pairs in _movement()["pairs"].items():
+        cells = [
+            f"{pairs[k]['ratio']:.2f} ({pairs[k]['interval'][0]:.2f}-{pairs[k]['interval'][1]:.2f})"
+            for k in ("surface_follow_sensations", "surface_follow_path_m", "saccade_sensations")
+        ]
+        lines.append("| " + " | ".join([suite, *cells]) + " |")
+    return "\n".join(lines)
+
+
+def scores() -> str:
+    """Variants of the information policy on the default suite, of benchmarks/movement.py."""
+    found = _movement()
+    rows = found["policies"]["default"]
+    lines = [POLICY.replace("policy", "score"), 6 * "|---" + "|"]
+    names = {"information_gain": "odds, the default"} | {p: found["names"][p] for p in found["variants"]}
+    return "\n".join(lines + [_policy(label, rows[p]) for p, label in names.items()])
+
+
+def symbolic() -> str:
+    """Mean touches in the world of symbols with one column, of benchmarks/movement_symbolic.py."""
+    result = json.loads((RESULTS / "movement_symbolic.json").read_text())
+    one = {(r["policy"], r["features"]): r["touches"] for r in result["policies"] if r["columns"] == 1}
+    exact = {r["features"]: r["exact"] for r in result["passive"] if r["columns"] == 1}
+    lines = ["| mean touches until one object is left | " + " | ".join(f"{f} symbols" for f in exact) + " |"]
+    lines += [(len(exact) + 1) * "|---" + "|"]
+    lines += ["| at random, exact | " + " | ".join(f"{t:.3f}" for t in exact.values()) + " |"]
+    lines += ["| information | " + " | ".join(f"{one['information', f]:.3f}" for f in exact) + " |"]
+    return "\n".join(lines)
+
+
+def learning() -> str:
+    """What it takes to learn by moving freely, of benchmarks/movement_learning.py."""
+    found = json.loads((RESULTS / "movement_learning.json").read_text())["summary"]
+    lines = ["| learnt by | glances until 99 % are right | right after so many glances |", 3 * "|---" + "|"]
+    for mover, after in found["glances_to_99"].items():
+        right = ", ".join(f"{count}: {100 * share:.1f} %" for count, share in found["correct"][mover].items())
+        lines.append(f"| `{mover}` | {after:.0f} | {right} |")
+    return "\n".join(lines)
+
+
+TABLES = (recognition, sensing, vector_env, pushing, policy_learning, policies, ratios, scores, symbolic, learning)
+FILES = (ROOT / "README.md", ROOT / "demos" / "guide" / "moving.md")
 
 
 def rendered(text: str) -> str:
-    """The README with its tables replaced."""
+    """A text with its tables replaced."""
     for kind in TABLES:
-        name, table = kind.__name__, kind()
-        pattern = rf"(<!-- {name}: [^>]*-->\n).*?(<!-- end -->)"
-        text = re.sub(pattern, lambda m, table=table: m[1] + table + "\n" + m[2], text, flags=re.S)
+        pattern = rf"(<!-- {kind.__name__}: [^>]*-->\n).*?(<!-- end -->)"
+        if re.search(pattern, text, flags=re.S):
+            table = kind()
+            text = re.sub(pattern, lambda m, table=table: m[1] + table + "\n" + m[2], text, flags=re.S)
     return text
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="only say whether the README is up to date")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="only say whether the texts are up to date")
     check = parser.parse_args().check
-    readme = ROOT / "README.md"
-    old = readme.read_text()
-    new = rendered(old)
+    old = {file: file.read_text() for file in FILES}
+    new = {file: rendered(text) for file, text in old.items()}
     if check:
         return int(old != new)
-    readme.write_text(new)
+    for file, text in new.items():
+        file.write_text(text)
     return 0
 
 

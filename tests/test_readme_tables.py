@@ -1,4 +1,4 @@
-"""The README's tables are those of the committed result files."""
+"""The tables of README and guide are those of the committed result files."""
 
 import subprocess
 import sys
@@ -15,3 +15,6 @@ def test_tables_are_rendered_from_the_results():
     text = (ROOT / "README.md").read_text()
     assert text.count("<!-- end -->") == text.count(": rendered by benchmarks/render.py") == len(SAID)
     assert all(words in text for words in SAID)
+    moving = (ROOT / "demos" / "guide" / "moving.md").read_text()
+    assert moving.count("<!-- end -->") == moving.count(": rendered by benchmarks/render.py") == 5
+    assert all(words in moving for words in ("| most disagreeing pair", "| two movements ahead", "| at random, exact"))

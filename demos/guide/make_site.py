@@ -33,6 +33,7 @@ PAGES = {
     "from_the_book": "From the book",
     "spaces": "Spaces",
     "seeing": "Seeing",
+    "moving": "Moving",
     "reference": "Reference",
 }
 """Pages by file name, in the order of the menu."""
