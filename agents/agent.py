@@ -20,7 +20,7 @@ from cortical.envs.bodies import encode
 from cortical.envs.explore import ObjectExploreEnv
 from cortical.envs.finger import Finger
 
-from .arbiter import Choice, Wish, arrange
+from .arbiter import Choice, Wish, arrange, choose
 from .policies import Policy, Situation
 from .sensing import Senses
 
@@ -124,7 +124,7 @@ class Agent:
         """The next action, what it is expected to teach and why; to be asked once a sensation."""
         situations = self.situations(belief, sensation)
         wishes = [self._wish(situation, random) for situation in situations]
-        chosen = arrange(wishes) if self.env.independent else [arrange([wish])[0] for wish in wishes]
+        chosen = arrange(wishes) if self.env.independent else [choose(wish) for wish in wishes]
         plans = [self._plan(*each) for each in zip(situations, chosen, strict=True)]
         action = np.concatenate([plan.action for plan in plans])
         return max(plans, key=lambda plan: plan.gain)._replace(action=action)

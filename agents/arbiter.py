@@ -63,9 +63,9 @@ class Wish(NamedTuple):
     presses: bool = False
 
 
-def choose(goals: list[Goal], body: Body, reachable: Reachable | None = None) -> Choice:
+def choose(wish: Wish) -> Choice:
     """The best goal for its cost, of a body that is alone. Raises ValueError if there is no goal at all."""
-    return arrange([Wish(goals, body, reachable)])[0]
+    return arrange([wish])[0]
 
 
 def arrange(wishes: Sequence[Wish]) -> list[Choice]:

@@ -17,7 +17,7 @@ from cortical.envs.bodies import Eye, Limits, encode
 from cortical.envs.explore import ObjectExploreEnv
 
 from .learning_space import Space, gain, places, readings, sensed
-from .policies.policy import around
+from .policies.policy import around, within
 from .policies.saccade import SEARCH, SPREAD, STEP, TRIES
 from .sensing import Senses
 
@@ -70,7 +70,7 @@ class RandomWalk:
         about, spread = (self.met, SPREAD) if len(self.met) else (np.zeros((1, 3)), SEARCH)
         target = about[random.integers(len(about), size=TRIES)] + random.normal(0, spread, (TRIES, 3))
         origin = around(eye.position, random.normal(size=(TRIES, 3)), np.zeros(3), random.uniform(0, STEP, TRIES))
-        good = np.flatnonzero(_within(eye, limits, origin, target))[:1]
+        good = np.flatnonzero(within(eye, limits, origin, target))[:1]
         if len(good):
             return origin[good[0]], (target - origin)[good[0]]
         right, down = np.tan(random.uniform(-0.5, 0.5, 2) * min(limits.max_turn, 1.0))
@@ -113,15 +113,8 @@ def candidates(
     aside = random.normal(size=(AIMED, 3)) * random.choice([0.3, 2.0], size=(AIMED, 1))
     bearing = target / np.linalg.norm(target, axis=1, keepdims=True) + aside
     origin = around(eye.position, bearing, np.zeros(3), random.uniform(0, STEP, AIMED))
-    good = np.flatnonzero(_within(eye, limits, origin, target))[:WEIGHED]
+    good = np.flatnonzero(within(eye, limits, origin, target))[:WEIGHED]
     return (origin[good], target[good]) if len(good) else None
-
-
-def _within(eye: Eye, limits: Limits, origin: np.ndarray, target: np.ndarray) -> np.ndarray:
-    gaze = target - origin
-    turned = gaze @ eye.rotation[:, 2] / np.linalg.norm(gaze, axis=1)
-    near = np.linalg.norm(origin - eye.position, axis=1) <= limits.max_path
-    return near & (turned >= math.cos(limits.max_turn))
 
 
 def _looking(eye: Eye, gaze: np.ndarray) -> np.ndarray:

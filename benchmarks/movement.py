@@ -130,6 +130,12 @@ def summary(rows: Rows) -> dict[str, float]:
     }  # fmt: skip
 
 
+def scores(rows: dict[str, Rows]) -> dict[str, dict[str, float]]:
+    """The information policy and its variants on the episodes that all of them had."""
+    few = paired(rows[OURS], rows[next(iter(VARIANTS))])[0]
+    return {OURS: summary(few)} | {name: summary(rows[name]) for name in VARIANTS}
+
+
 class Timed:
     """A policy whose choices are timed."""
 
@@ -210,6 +216,7 @@ def main() -> None:
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}", "threads": 1,
         "seeds": SEEDS, "bars": BARS, "figures": figures, "pairs": found["pairs"], "names": NAMES,
         "variants": list(VARIANTS),
+        "scores": scores(rows["default"]),
         "policies": {suite: {p: summary(r) for p, r in some.items()} for suite, some in rows.items()},
         "sensations": {s: {p: [r["sensations"] for r in x] for p, x in some.items()} for s, some in rows.items()},
     }  # fmt: skip

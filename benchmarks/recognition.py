@@ -57,6 +57,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--maps", type=Path, default=Path("runs/maps"), help="where learnt maps are kept")
     parser.add_argument("--output", type=Path, help="result file (default: benchmarks/results/recognition-...json)")
     parser.add_argument("--workers", type=int, default=2)
+    parser.set_defaults(moves={})  # more settings of the policy, for other benchmarks
     return parser.parse_args()
 
 
@@ -74,7 +75,7 @@ def experiment_of(args: argparse.Namespace) -> Experiment:
             touch=replace(base.touch, fingers=args.fingers),
             column=replace(base.column, features=args.features),
             lateral=replace(base.lateral, topology=args.topology),
-            policy=replace(base.policy, name=args.policy, **getattr(args, "moves", {})),
+            policy=replace(base.policy, name=args.policy, **args.moves),
         )
     )
 

@@ -143,10 +143,9 @@ def ratios() -> str:
 def scores() -> str:
     """Variants of the information policy on the default suite, of benchmarks/movement.py."""
     found = _movement()
-    rows = found["policies"]["default"]
+    names = found["names"] | {"information_gain": "odds, the default"}
     lines = [POLICY.replace("policy", "score"), 6 * "|---" + "|"]
-    names = {"information_gain": "odds, the default"} | {p: found["names"][p] for p in found["variants"]}
-    return "\n".join(lines + [_policy(label, rows[p]) for p, label in names.items()])
+    return "\n".join(lines + [_policy(names[score], s) for score, s in found["scores"].items()])
 
 
 def symbolic() -> str:

@@ -4,7 +4,7 @@ E_ij, nats, is the log evidence that hypothesis j is expected to get from a sens
 'none of the objects I know'; e_i is the evidence so far, o(i) the object. That of several columns adds up, as votes do.
 Two scores, each for the object, for its pose, or for both:
 
-    information    I = - sum_i w_i log sum_j w_j exp(E_ij - E_ii)          w = softmax(e)
+    information    I = - sum_i w_i log sum_j w_j exp(E_ij - E_ii)   w = softmax(e / 2)
                    the mutual information of hypothesis and sensation, from above (Kolchinsky & Tracey, Entropy 19(7),
                    2017, eq. 10 and 12: components' divergences in place of the mixture's integral)
     odds           G = sum_i w_i [ logodds(e + E_i.) - logodds(e) ]        logodds of o(i) against all else

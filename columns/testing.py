@@ -19,8 +19,9 @@ from .messages import Movement, Pose, Sensation, Vote
 LIMIT = 50
 """Poses that the checks ask a column to nominate."""
 ROUNDING = 1e-3
-FORESEEN = 3.0  # nats: outlier floors are taken as plain maxima
 """Relative to the largest number: the same sum in another order, in single precision."""
+FORESEEN = 3.0
+"""Nats by which another hypothesis may expect more than the true one: its nodes may fit what that foresees better."""
 
 
 def check_column(column: Column, sensations: Sequence[Sensation], objects: int) -> None:

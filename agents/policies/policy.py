@@ -9,7 +9,7 @@ import numpy as np
 from cortical.columns.column import Column
 from cortical.columns.messages import Goal, Sensation
 from cortical.columns.region import Belief, Region
-from cortical.envs.bodies import Eye, Limits
+from cortical.envs.bodies import Body, Eye, Limits
 from cortical.envs.finger import Finger
 
 BEHIND = 0.03  # metres: a surface's object has its middle about this far behind it
@@ -84,7 +84,11 @@ def stances(situation: Situation, target: np.ndarray, normal: np.ndarray, larges
 def feasible(situation: Situation, origin: np.ndarray, target: np.ndarray) -> np.ndarray:
     """(n,) bool: the body can be at `origin` (n, 3) and turn to `target` (n, 3) in one movement, were nothing in its
     way."""
-    body, limits = situation.body, situation.limits
+    return within(situation.body, situation.limits, origin, target)
+
+
+def within(body: Body, limits: Limits, origin: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """(n,) bool: places (n, 3) and points to look at (n, 3) that lie within a body's limits."""
     gaze = target - origin
     gaze = gaze / np.linalg.norm(gaze, axis=1, keepdims=True)
     turn_ok = gaze @ body.rotation[:, 2] >= math.cos(limits.max_turn)

@@ -38,8 +38,8 @@ class Atlas:
     shape : (o, 3) int64 voxels;  offset : (o,) int64, first voxel of the object
     nearest : (v, 27) int32, node nearest to the voxel's centre for each facing (each axis of the normal below -THIRD,
         between, or above THIRD), NOTHING if none
-    distance : (v,) float32 metres to the nearest node, at most `far`
-    voxel, far : metres
+    distance : (v,) float32 metres to the nearest node, at most REACH voxels
+    voxel : metres
     """
 
     names: tuple[str, ...]
@@ -56,7 +56,6 @@ class Atlas:
     nearest: Tensor
     distance: Tensor
     voxel: float
-    far: float
 
     @classmethod
     def pack(cls, maps: dict[str, ObjectMap], schema: FeatureSchema) -> "Atlas":
@@ -74,7 +73,7 @@ class Atlas:
         voxel = next(iter(maps.values())).spacing
         joined["table"][:, USUAL] = usual(joined["table"])
         return cls(
-            tuple(maps), owner=owner, first=starts, offset=offsets[:-1], voxel=voxel, far=REACH * voxel, **joined
+            tuple(maps), owner=owner, first=starts, offset=offsets[:-1], voxel=voxel, **joined
         )
 
     def to(self, device: str | torch.device) -> "Atlas":

@@ -166,7 +166,6 @@ def _meet(rows, corner, shape, offset, nearest, distance, voxel, o, p, r):
             aside = min(aside, PASSING)
             away[0], away[1], away[2] = -r[0], -r[1], -r[2]
             point[0], point[1], point[2] = x, y, z
-            on = 0.0
             for _ in range(LOOKS):
                 node = _node(corner, shape, offset, nearest, voxel, o, point, away)
                 if node < 0:

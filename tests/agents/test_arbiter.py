@@ -21,7 +21,7 @@ def goal(gains, x, reason=""):
 
 
 def test_the_best_gain_is_chosen():
-    position, gaze, gain, _, reason = choose([goal([0.1, 0.9, 0.5], [0.01, 0.01, 0.01], "to know")], EYE)
+    position, gaze, gain, _, reason = choose(Wish([goal([0.1, 0.9, 0.5], [0.01, 0.01, 0.01], "to know")], EYE))
     assert gain == pytest.approx(0.9) and reason == "to know"
     np.testing.assert_allclose(position, [0.01, 0.0, 0.2], atol=1e-7)
     np.testing.assert_allclose(gaze, [-0.01, 0.0, -0.2], atol=1e-7)
@@ -29,41 +29,41 @@ def test_the_best_gain_is_chosen():
 
 def test_the_best_of_many_proposals_is_chosen():
     few = [goal([0.1], [0.0], "a"), goal([0.3, 0.7], [0.0, 0.0], "b"), goal([0.5], [0.0], "c")]
-    assert choose(few, EYE)[2:] == (pytest.approx(0.7), pytest.approx(0.7), "b")
-    assert choose(few[::-1], EYE)[2:] == (pytest.approx(0.7), pytest.approx(0.7), "b")
+    assert choose(Wish(few, EYE))[2:] == (pytest.approx(0.7), pytest.approx(0.7), "b")
+    assert choose(Wish(few[::-1], EYE))[2:] == (pytest.approx(0.7), pytest.approx(0.7), "b")
 
 
 def test_of_goals_that_teach_alike_the_nearer_is_chosen():
-    assert choose([goal([0.5, 0.5], [0.1, 0.02])], EYE)[0][0] == pytest.approx(0.02)
-    assert choose([goal([0.5], [0.1]), goal([0.5], [0.02])], EYE)[0][0] == pytest.approx(0.02)
+    assert choose(Wish([goal([0.5, 0.5], [0.1, 0.02])], EYE))[0][0] == pytest.approx(0.02)
+    assert choose(Wish([goal([0.5], [0.1]), goal([0.5], [0.02])], EYE))[0][0] == pytest.approx(0.02)
 
 
 def test_a_longer_way_must_pay():
     more = 0.5 * 0.1 / A_SENSATION
-    assert choose([goal([0.5 + 0.9 * more, 0.5], [0.1, 0.0])], EYE).position[0] == 0.0
-    longer = choose([goal([0.5 + 1.1 * more, 0.5], [0.1, 0.0])], EYE)
+    assert choose(Wish([goal([0.5 + 0.9 * more, 0.5], [0.1, 0.0])], EYE)).position[0] == 0.0
+    longer = choose(Wish([goal([0.5 + 1.1 * more, 0.5], [0.1, 0.0])], EYE))
     assert longer.position[0] == pytest.approx(0.1) and longer.rate == pytest.approx(0.5, rel=0.01)
 
 
 def test_of_goals_that_promise_a_loss_the_nearer_is_chosen():
-    assert choose([goal([-0.5, -0.5], [0.1, 0.02])], EYE).position[0] == pytest.approx(0.02)
+    assert choose(Wish([goal([-0.5, -0.5], [0.1, 0.02])], EYE)).position[0] == pytest.approx(0.02)
 
 
 def test_a_goal_out_of_reach_gives_way_to_the_next():
     some = [goal([0.9, 0.8, 0.7], [0.1, 0.05, 0.02])]
-    assert choose(some, EYE, lambda place, gaze: place[0] < 0.06).gain == pytest.approx(0.8)
-    as_far_as_it_goes = choose(some, EYE, lambda place, gaze: False)
+    assert choose(Wish(some, EYE, lambda place, gaze: place[0] < 0.06)).gain == pytest.approx(0.8)
+    as_far_as_it_goes = choose(Wish(some, EYE, lambda place, gaze: False))
     assert as_far_as_it_goes.gain == pytest.approx(0.9), "none can be reached"
 
 
 @pytest.mark.parametrize("goals", [[], [goal([], [])]])
 def test_without_a_goal_there_is_nothing_to_do(goals):
     with pytest.raises(ValueError, match="at least one goal"):
-        choose(goals, EYE)
+        choose(Wish(goals, EYE))
 
 
 def test_a_proposal_without_goals_leaves_the_choice_to_others():
-    assert choose([goal([], []), goal([0.0], [0.01], "b")], EYE).reason == "b"
+    assert choose(Wish([goal([], []), goal([0.0], [0.01], "b")], EYE)).reason == "b"
 
 
 # ---- several bodies
@@ -91,7 +91,7 @@ def test_alone_or_far_from_others_a_body_does_the_same():
     far = Finger(np.array([0.0, 0.5, 0.0]), np.eye(3))
     goals = [goal([0.1, 0.9, 0.5], [0.01, 0.02, 0.03])]
     together, _ = arrange([Wish(goals, EYE), Wish([touch([0.1], [0.05])], replace(far), None, True)])
-    alone = choose(goals, EYE)
+    alone = choose(Wish(goals, EYE))
     assert together.gain == alone.gain and np.array_equal(together.position, alone.position)
 
 
@@ -134,7 +134,7 @@ def test_two_bodies_need_not_sense_the_same_place():
     pressed = Wish([touch([0.9], [0.0])], TIP, None, True)
     target = torch.tensor([[0.0, 0.0, 0.05], [0.04, 0.0, 0.05]])
     looks = Goal(torch.tensor([[0.0, 0.0, 0.2]]).expand(2, 3), target, torch.tensor([0.5, 0.4]), "")
-    alone = choose([looks], EYE)
+    alone = choose(Wish([looks], EYE))
     assert alone.gaze[0] == 0.0
     eye, _ = arrange([Wish([looks], EYE), pressed])
     assert eye.gaze[0] == pytest.approx(0.04) and eye.gain == pytest.approx(0.4, rel=0.02)
