@@ -68,10 +68,6 @@ class Column(Protocol):
         `curved`: without slope and information."""
         ...
 
-    def predict(self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0) -> Any:
-        """What sensors at `origin` (c, 3) looking along `gaze` (c, 3) would sense under each pose of a ballot."""
-        ...
-
     def foresee(
         self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0
     ) -> Foresight:

@@ -201,7 +201,6 @@ def _check_motion(column: Column, sensations: Sequence[Sensation], memory: Any, 
 
 def _check_expectation(column: Column, sensation: Sensation, ballot: Hypotheses) -> None:
     origin, gaze = (x[0].to(column.device) for x in (sensation.origin, sensation.gaze))
-    column.predict(ballot, origin, gaze)
     seen, count = column.foresee(ballot, origin, gaze), len(ballot)
     shapes = tuple(seen.evidence.shape), tuple(seen.meets.shape)
     assert shapes == ((len(origin), count, count), (len(origin), count)), f"foresees shapes {shapes}"

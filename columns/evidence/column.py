@@ -18,7 +18,6 @@ from ..messages import FeatureSchema, Movement, Pose, Sensation, Vote
 from . import goals, likelihood
 from .atlas import Atlas
 from .backend import backend
-from .goals import Prediction
 from .hypotheses import Hypotheses, nothing, seed
 from .likelihood import Tolerance
 from .memory import BACKGROUND, HIT, SEEDS, Memory, unpacked
@@ -119,12 +118,6 @@ class EvidenceColumn:
     def vote(self, memory: Memory, ballot: Hypotheses, curved: bool = True) -> Vote:
         """What each column's memory says of each pose on the ballot; not `curved`: the evidence alone."""
         return backend(self.device).weigh(self.atlas, memory, ballot, self.tolerance, curved)
-
-    def predict(self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0) -> Prediction:
-        """What sensors at `origin` (c, 3) looking along `gaze` (c, 3) would sense under each pose of a ballot."""
-        return goals.predict(
-            self.atlas, ballot.obj[group], ballot.rotation[group], ballot.location[group], origin, gaze
-        )
 
     def foresee(
         self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0

@@ -9,8 +9,11 @@ import torch
 from scipy.stats import spearmanr
 from torch.nn.functional import normalize
 
+from cortical.columns.evidence import goals
+from cortical.columns.evidence import kernels_foresight as compiled
 from cortical.columns.evidence.column import EvidenceColumn
 from cortical.columns.evidence.hypotheses import Hypotheses
+from cortical.columns.evidence.memory import HIT
 from cortical.columns.foresight import FLATTENED, Foresight, information, odds_of_object, worth
 from cortical.columns.geometry import rotation_from_vector
 from cortical.columns.messages import Pose, Sensation
@@ -190,3 +193,16 @@ def test_an_object_out_of_sight_promises_nothing(column):
     origin, gaze = places(column, ballot_of())
     gain = worth(column.foresee(ballot, origin, gaze), ballot.log_evidence[0], ballot.obj[0], 1.0, "information")
     assert float(gain.abs().max()) < 1e-4
+
+
+def test_compiled_and_plain_imagine_the_same(column):
+    ballot = ballot_of(32)
+    ways = places(column, ballot)
+    plain, fast = (x.imagine(column.atlas, ballot, *ways) for x in (goals, compiled))
+    met = plain[1] == HIT
+    assert 0.3 < float(met.double().mean()) < 1.0
+    assert float((fast[1] == plain[1]).double().mean()) > 0.998, "a ray may graze the border of two voxels"
+    same = (fast[3] == plain[3]).flatten() & met & (fast[1] == HIT)
+    assert float(same.double().mean()) > 0.99 * float(met.double().mean())
+    torch.testing.assert_close(fast[0][same], plain[0][same], rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(fast[2].flatten()[same], plain[2].flatten()[same], rtol=1e-3, atol=1e-5)
