@@ -4,6 +4,7 @@ Pure functions over plain numbers and episodes; nothing here knows columns or wo
 name says nothing, degrees where it ends in `_deg`; lengths are metres, or millimetres in `_mm`.
 """
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,12 +16,15 @@ import numpy as np
 from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
+from cortical.envs.objects import open_catalogue
+
 from .episode import EpisodeRecord
 
 CURVE = 50
 """Sensations over which the accuracy of the best guess is given."""
 ODDS_BINS = (0.0, 10.0, 100.0, 300.0, 1e3, 1e4, 1e6, np.inf)
 """Bounds of the odds in the calibration table."""
+MESHES = (".obj", ".stl", ".ply")
 UNKNOWN, NOTHING = "unknown", "nothing here"
 """Answers that name no object: another than those known, and none at all."""
 
@@ -108,9 +112,10 @@ def wilson(successes: int, n: int, z: float = 1.96) -> tuple[float, float]:
 def load_symmetry(source: str, tolerance: float = 1.0, path: str | Path | None = None) -> Symmetries:
     """The symmetries of the objects of a catalogue, as benchmarks/symmetry.py found them.
 
-    source : "default", "default-hard" (shipped with the package), or a folder, which may hold a symmetry.json
+    source : "default", "default-hard", or a folder of meshes. The table shipped with the package knows meshes by name
+        and SHA-256, wherever the folder lies; what a symmetry.json in the folder says goes before it
     tolerance : 0.5, 1 or 2 times the bars of the rule
-    path : the file to read instead
+    path : the file to read instead, whatever the meshes
 
     Objects without an entry get the identity, with known = False. Raises ValueError for a tolerance that
     the file doesn't have, and for a `path` that doesn't exist.
@@ -118,16 +123,33 @@ def load_symmetry(source: str, tolerance: float = 1.0, path: str | Path | None =
     if path is not None and not Path(path).is_file():
         raise ValueError(f"no file {path}: make it with python benchmarks/symmetry.py --output {path}")
     if path is not None:
-        text = Path(path).read_text()
-    elif source in ("default", "default-hard"):
-        text = files("cortical.agents").joinpath("symmetry.json").read_text()
+        objects = _entries(Path(path).read_text())
     else:
-        beside = Path(source.rpartition("#")[0] or source).expanduser() / "symmetry.json"
-        if not beside.is_file():
-            return Symmetries()
-        text = beside.read_text()
-    objects = json.loads(text)["objects"]
+        objects = _entries(files("cortical.agents").joinpath("symmetry.json").read_text())
+        if source in ("default", "default-hard"):
+            objects = {name: objects[name] for name in open_catalogue("default-hard").names}
+        else:
+            whole = Path(source).expanduser()
+            named = whole if whole.is_dir() or "#" not in source else Path(source.rpartition("#")[0]).expanduser()
+            objects = _in_folder(named, objects)
     return Symmetries({name: _read_symmetry(row["tolerance"], tolerance) for name, row in objects.items()})
+
+
+def _entries(text: str) -> dict[str, dict[str, Any]]:
+    return json.loads(text)["objects"]
+
+
+def _in_folder(folder: Path, shipped: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What is known of the objects of a folder: of `shipped`, those of the same mesh; and what lies beside them."""
+    objects = {name: row for name, row in shipped.items() if row["sha256"] in _digests(folder / name)}
+    beside = folder / "symmetry.json"
+    return objects | (_entries(beside.read_text()) if beside.is_file() else {})
+
+
+def _digests(folder: Path) -> set[str]:
+    """SHA-256 of the meshes in a folder."""
+    paths = folder.iterdir() if folder.is_dir() else ()
+    return {hashlib.sha256(path.read_bytes()).hexdigest() for path in paths if path.suffix.lower() in MESHES}
 
 
 def _read_symmetry(groups: dict[str, dict], tolerance: float) -> Symmetry:
@@ -167,10 +189,10 @@ def summarise(rows: Sequence[EpisodeRecord]) -> dict[str, Any]:
         "path_median_m": _at([row.path_m for row in rows], 50),
         "rotation_error_median_deg": _at(error, 50),
         "rotation_error_mean_deg": _mean(error),
-        "within_10deg": _mean([float(e <= 10.0) for e in error]),
-        "rotation_error_plain_median_deg": _at([row.rotation_error_plain_deg for row in right], 50),
-        "rotation_error_half_median_deg": _at([row.rotation_error_half_deg for row in right], 50),
-        "rotation_error_double_median_deg": _at([row.rotation_error_double_deg for row in right], 50),
+        "within_10deg": _within(error),
+        **_bars("half", [row.rotation_error_half_deg for row in right]),
+        **_bars("double", [row.rotation_error_double_deg for row in right]),
+        **_bars("plain", [row.rotation_error_plain_deg for row in right]),
         "add_s_median_mm": _at([row.add_s_mm for row in right], 50),
         "think_ms_median": _at(steps, 50),
         "think_ms_p95": _at(steps, 95),
@@ -178,6 +200,11 @@ def summarise(rows: Sequence[EpisodeRecord]) -> dict[str, Any]:
         "accuracy_curve": accuracy_curve(rows),
         "calibration": calibration(rows),
     }
+
+
+def _bars(name: str, error: Sequence[float]) -> dict[str, float | None]:
+    """Median and share within 10 degrees: at half and at double the tolerance of symmetry, and without any."""
+    return {f"rotation_error_{name}_median_deg": _at(error, 50), f"within_10deg_{name}": _within(error)}
 
 
 def accuracy_curve(rows: Sequence[EpisodeRecord], length: int = CURVE) -> list[float]:
@@ -225,6 +252,10 @@ def calibration(rows: Sequence[EpisodeRecord], bounds: Sequence[float] = ODDS_BI
 
 def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if len(values) else None
+
+
+def _within(error: Sequence[float], bound: float = 10.0) -> float | None:
+    return _mean([float(e <= bound) for e in error])
 
 
 def _at(values: Sequence[float], percentile: float) -> float | None:

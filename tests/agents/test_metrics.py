@@ -1,6 +1,7 @@
-import importlib.util
+import hashlib
+import importlib
 import json
-import sys
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +15,14 @@ from cortical.agents.episode import EpisodeRecord
 from cortical.agents.metrics import Symmetry, rotation_error
 from cortical.envs.mesh import Part, assemble
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "symmetry.py"
+SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
 def search():
-    spec = importlib.util.spec_from_file_location("symmetry_search", SCRIPT)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(SCRIPTS))  # as for a script, whose own folder is on the path
+        yield importlib.import_module("symmetry_search")
 
 
 def mesh_of(shape, colours=None):
@@ -148,6 +146,7 @@ def test_summary_by_hand():
     assert summary["sensations_median"] == 4 and summary["sensations_mean"] == 104
     assert summary["rotation_error_median_deg"] == summary["rotation_error_mean_deg"] == 11.0
     assert summary["within_10deg"] == 0.5
+    assert (summary["within_10deg_half"], summary["within_10deg_double"], summary["within_10deg_plain"]) == (1, 1, 0)
     assert summary["rotation_error_half_median_deg"] == 3.0 and summary["add_s_median_mm"] == 1.5
     assert summary["think_ms_episode_median"] == 4.0 and summary["think_ms_median"] == 3.0
     assert_allclose(summary["accuracy_curve"][:2], [0.2, 0.6])
@@ -169,6 +168,7 @@ def test_a_summary_without_a_correct_episode():
 def test_the_shipped_table_has_the_default_objects():
     from cortical.envs.objects import open_catalogue
 
+    assert not any(name.startswith("0") for name in metrics.load_symmetry("default"))  # nor the scans
     for tolerance in (0.5, 1, 2):
         table = metrics.load_symmetry("default-hard", tolerance)
         assert set(table) == set(open_catalogue("default-hard").names)
@@ -177,6 +177,54 @@ def test_the_shipped_table_has_the_default_objects():
     assert len(metrics.load_symmetry("default")["lego"].rotations) == 4
     with pytest.raises(ValueError, match="tolerance"):
         metrics.load_symmetry("default", 0.7)
+
+
+def folder_of(path: Path, name: str, text: str = "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n") -> Path:
+    (path / name).mkdir(parents=True)
+    (path / name / "model.obj").write_text(text)
+    return path
+
+
+def entry_of(mesh: Path, quaternions: list[list[float]]) -> dict:
+    group = {"rotations": quaternions, "axis": None, "full": False, "closed": True}
+    return {"sha256": hashlib.sha256(mesh.read_bytes()).hexdigest(), "tolerance": dict.fromkeys(BARS, group)}
+
+
+BARS = ("0.5", "1.0", "2.0")
+STILL, HALF = [0.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]
+
+
+def shipped(name: str) -> dict:
+    text = metrics.files("cortical.agents").joinpath("symmetry.json").read_text()
+    return json.loads(text)["objects"][name]
+
+
+def test_a_mesh_of_the_shipped_table_is_found_wherever_it_lies(tmp_path):
+    from cortical.envs.objects import open_catalogue
+
+    lego = open_catalogue("default").mesh("lego").path
+    assert lego is not None and shipped("lego")["sha256"] == hashlib.sha256(lego.read_bytes()).hexdigest()
+    folder = folder_of(tmp_path / "some # where", "mug")  # its name is in the table, its mesh is another
+    (folder / "lego").mkdir()
+    shutil.copy(lego, folder / "lego" / f"any{lego.suffix}")
+    for source in (str(folder), f"{folder}#set"):
+        table = metrics.load_symmetry(source)
+        assert table["lego"].known and len(table["lego"].rotations) == 4
+        assert not table["mug"].known and set(table) == {"lego"}
+
+
+def test_a_table_beside_the_meshes_goes_first(tmp_path):
+    from cortical.envs.objects import open_catalogue
+
+    lego = open_catalogue("default").mesh("lego").path
+    assert lego is not None
+    folder = folder_of(tmp_path, "cup")
+    (folder / "lego").mkdir()
+    shutil.copy(lego, folder / "lego" / lego.name)
+    mine = {"cup": entry_of(folder / "cup" / "model.obj", [STILL, HALF]), "lego": entry_of(lego, [STILL])}
+    (folder / "symmetry.json").write_text(json.dumps({"objects": mine}))
+    table = metrics.load_symmetry(f"{folder}#any")
+    assert [len(table[name].rotations) for name in ("cup", "lego")] == [2, 1]
 
 
 def test_objects_without_an_entry_get_the_identity(tmp_path):

@@ -1,0 +1,364 @@
+"""The search for the rotations after which a surface looks the same.
+
+A grid of one rotation per (5 degrees)^3 of SO(3) is weighed on a table of voxels. Its local minima are refined by
+Levenberg-Marquardt, the axes found and the principal axes are scanned in steps of 2 degrees, and the products of
+what was found are added. Around every element lies a cloud of rotations that pass too; only its best one is kept:
+another within 15 degrees counts if the rotation half-way between them is worse than both. An axis of revolution is
+an axis about which 36 irregular angles pass.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.spatial import KDTree
+from scipy.spatial.transform import Rotation
+from symmetry_surface import UNITS, Effort, Surface
+
+from cortical.envs.objects import Mesh
+
+TOLERANCES = (0.5, 1.0, 2.0)
+SAME = np.radians(4.0)
+"""Rotations closer than this are one element."""
+
+
+def rotation_grid(count: int) -> np.ndarray:
+    """(count, 4) unit quaternions spread evenly (super-Fibonacci spirals: Alexa, CVPR 2022)."""
+    s = np.arange(count) + 0.5
+    r, rest = np.sqrt(s / count), np.sqrt(1 - s / count)
+    a, b = 2 * np.pi * s / np.sqrt(2.0), 2 * np.pi * s / 1.533751168755204288118041
+    return np.stack([r * np.sin(a), r * np.cos(a), rest * np.sin(b), rest * np.cos(b)], axis=1)
+
+
+def _table(surface: Surface, pitch: float = 0.004) -> tuple[np.ndarray, float, int]:
+    """For each voxel of a cube around the centre the nearest reference point, its normal and colour."""
+    radius = np.linalg.norm(surface.reference.point - surface.centre, axis=1).max() + pitch
+    pitch = max(pitch, radius / 30)
+    side = int(np.ceil(2 * radius / pitch))
+    axis = (np.arange(side) + 0.5) * pitch - side * pitch / 2
+    voxel = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+    near = KDTree(surface.reference.point - surface.centre).query(voxel, eps=0.1)[1]
+    reference = surface.reference
+    rows = [reference.point[near] - surface.centre, reference.normal[near], surface.blurred[0][near]]
+    return np.concatenate(rows, axis=1).astype(np.float32), pitch, side
+
+
+def _grid_scores(surface: Surface, turns: np.ndarray, effort: Effort) -> np.ndarray:
+    """Rough mean square deviation of every rotation (n, 3, 3), from the table of voxels."""
+    rows, pitch, side = _table(surface)
+    sample = surface.query.first(effort.coarse_points)
+    near = surface.places.query(sample.point)[1]
+    colour = surface.blurred[0][near].astype(np.float32)
+    start = (sample.point - surface.centre).astype(np.float32)
+    normals, turns = sample.normal.astype(np.float32), turns.astype(np.float32)
+    scores = np.empty(len(turns), np.float32)
+    for part in range(0, len(turns), 1000):
+        turn = turns[part : part + 1000]
+        point = start @ turn.transpose(0, 2, 1)
+        cell = np.clip(((point + side * pitch / 2) / pitch).astype(np.int32), 0, side - 1)
+        row = rows[(cell[..., 0] * side + cell[..., 1]) * side + cell[..., 2]]
+        off = np.minimum(np.square(point - row[..., :3]).sum(-1) / UNITS[0] ** 2, 50.0)
+        cosine = np.einsum("rnj,rnj->rn", normals @ turn.transpose(0, 2, 1), row[..., 3:6])
+        off += np.minimum((1 - cosine**2) / UNITS[1] ** 2, 10.0)
+        if surface.painted:
+            off += np.square(colour - row[..., 6:]).sum(-1) / UNITS[2] ** 2
+        scores[part : part + 1000] = off.mean(-1)
+    return scores
+
+
+def _grid_minima(surface: Surface, effort: Effort) -> np.ndarray:
+    """Rotations (m, 3, 3) of the grid that none of their 26 neighbours betters, the best first."""
+    quaternions = rotation_grid(effort.grid)
+    turns = Rotation.from_quat(quaternions).as_matrix()
+    scores = _grid_scores(surface, turns, effort)
+    best = np.argsort(scores)[: max(4_000, effort.grid // 20)]
+    tree = KDTree(np.concatenate([quaternions, -quaternions]))
+    near = tree.query(quaternions[best], k=27)[1] % effort.grid
+    lowest = scores[best] <= scores[near].min(1)
+    return turns[best[lowest]][: effort.minima]
+
+
+@dataclass
+class Search:
+    """The elements found for one surface, the identity first, and the smallest tolerance each passes at."""
+
+    surface: Surface
+    effort: Effort
+    turns: list[np.ndarray] = field(default_factory=lambda: [np.eye(3)])
+    shifts: list[np.ndarray] = field(default_factory=lambda: [np.zeros(3)])
+    scores: list[float] = field(default_factory=lambda: [0.0])
+
+    def refine(self, turn: np.ndarray, free: np.ndarray | None = None, limit: float = 3.0):
+        """(turn, shift) of least squares near `turn`: Levenberg-Marquardt with difference quotients.
+
+        free : (k, 6) directions (rotation vector, translation in units of 10 cm) that may change; default all
+        limit : mean square residual above which it is given up
+        """
+        surface, free = self.surface, np.eye(6) if free is None else free
+        sample, shift = surface.query.first(self.effort.fine_points), np.zeros(3)
+        nearest = surface.places.query(sample.point)[1] if surface.painted else None
+        for stage in (0, 1):
+            rough = stage == 0
+            colour = sample.colour if nearest is None else surface.blurred[stage][nearest]
+            damping, step = 1e-2, np.radians((1.0, 0.4)[stage])
+            old = surface.residuals(turn, shift, sample, colour, stage, rough)
+            for trial in range(6):
+                if np.mean(old**2) > limit * (5.0 - trial if rough else 1.0):
+                    return turn, shift
+                moved = [self._moved(turn, shift, step * way) for way in free]
+                slope = [(surface.residuals(*m, sample, colour, stage, rough) - old).ravel() / step for m in moved]
+                jacobian = np.stack(slope, axis=1)
+                square, pull = jacobian.T @ jacobian, jacobian.T @ old.ravel()
+                change = -np.linalg.solve(square + damping * np.diag(np.diag(square) + 1e-9), pull)
+                change *= min(1.0, 0.1 / max(float(np.linalg.norm(change)), 1e-12))
+                new_turn, new_shift = self._moved(turn, shift, change @ free)
+                new = surface.residuals(new_turn, new_shift, sample, colour, stage, rough)
+                if np.sum(new**2) < np.sum(old**2):
+                    gain = 1 - np.sum(new**2) / np.sum(old**2)
+                    turn, shift, old, damping = new_turn, new_shift, new, damping / 5
+                    if gain < 1e-3:
+                        break
+                else:
+                    damping *= 20
+                    if damping > 1e3:
+                        break
+        return turn, shift
+
+    @staticmethod
+    def _moved(turn: np.ndarray, shift: np.ndarray, change: np.ndarray):
+        return Rotation.from_rotvec(change[:3]).as_matrix() @ turn, shift + 0.1 * change[3:]
+
+    def knows(self, turn: np.ndarray, within: float = SAME) -> bool:
+        return bool((angles(np.array(self.turns), turn) < within).any())
+
+    def consider(self, turn: np.ndarray) -> bool:
+        """Refine a rotation; keep it if it passes at the largest tolerance and is new."""
+        if self.knows(turn):
+            return False
+        turn, shift = self.refine(turn)
+        if self.surface.deviation(turn, shift, self.effort.fine_points) > 1.5 * max(TOLERANCES):
+            return False
+        score = self.surface.score(turn, shift)
+        if score >= max(TOLERANCES):
+            return False
+        close = np.flatnonzero(angles(np.array(self.turns), turn) < SAME)
+        if len(close):
+            if score < self.scores[close[0]]:
+                self.turns[close[0]], self.shifts[close[0]], self.scores[close[0]] = turn, shift, score
+            return False
+        self._add(turn, shift, score)
+        return True
+
+    def _add(self, turn: np.ndarray, shift: np.ndarray, score: float) -> None:
+        self.turns.append(turn)
+        self.shifts.append(shift)
+        self.scores.append(score)
+
+    def scan(self, axis: np.ndarray) -> None:
+        """Refine the local minima of the rotations about an axis."""
+        steps = np.radians(np.arange(0, 360, 2.0))
+        turns = Rotation.from_rotvec(steps[:, None] * axis).as_matrix()
+        off = np.array([self.surface.deviation(turn, np.zeros(3), 300) for turn in turns])
+        low = (off <= np.roll(off, 1)) & (off <= np.roll(off, -1)) & (off < 3 * max(TOLERANCES))
+        for turn in turns[low]:
+            self.consider(turn)
+
+    def revolution(self, axis: np.ndarray) -> tuple[np.ndarray, float]:
+        """The axis refined, and the smallest tolerance at which all angles about it pass (or inf)."""
+        golden = 2 * np.pi * ((np.arange(1, self.effort.angles + 1) * 0.6180339887498949) % 1.0)
+        turns = Rotation.from_rotvec(golden[:, None] * axis).as_matrix()
+        rough = [self.surface.deviation(turn, np.zeros(3), 300) for turn in turns]
+        if np.median(rough) > 2 * max(TOLERANCES):
+            return axis, np.inf
+        across = np.linalg.svd(axis[None])[2][1:]
+        free = np.zeros((5, 6))
+        free[:2, :3], free[2:, 3:] = across, np.eye(3)
+        worst, refined = 0.0, []
+        for turn in turns:
+            turn, shift = self.refine(turn, free)
+            worst = max(worst, self.surface.score(turn, shift))
+            if worst >= max(TOLERANCES):
+                return axis, np.inf
+            vector = Rotation.from_matrix(turn).as_rotvec()
+            refined.append(vector * np.sign(vector @ axis))
+        mean = np.sum(refined, axis=0)
+        return mean / np.linalg.norm(mean), worst
+
+    def sharpen(self, axis: np.ndarray, bar: float) -> np.ndarray:
+        """The mean axis of the elements that turn about nearly the same axis and pass more easily, if any do."""
+        scores = np.array(self.scores)
+        vectors = Rotation.from_matrix(np.array(self.turns)[scores < bar]).as_rotvec()
+        weight = np.maximum(scores[scores < bar], 0.01) ** -2
+        along = vectors @ axis
+        near = np.abs(along) > np.maximum(SAME, np.cos(np.radians(10.0)) * np.linalg.norm(vectors, axis=1))
+        if not near.any():
+            return axis
+        mean = np.sum(vectors[near] * (weight * np.sign(along))[near, None], axis=0)
+        return mean / np.linalg.norm(mean)
+
+    def sphere(self) -> float:
+        """The smallest tolerance at which rotations from all over SO(3) pass (or inf)."""
+        turns = Rotation.from_quat(rotation_grid(self.effort.angles)).as_matrix()
+        worst = 0.0
+        for turn in turns:
+            if self.surface.deviation(turn, np.zeros(3), 300) > 2 * max(TOLERANCES):
+                return np.inf
+            worst = max(worst, self.surface.score(*self.refine(turn, np.eye(6)[3:])))
+            if worst >= max(TOLERANCES):
+                return np.inf
+        return worst
+
+    def axes(self) -> np.ndarray:
+        """Principal axes of the surface and axes of the elements found, (k, 3), each once."""
+        points = self.surface.reference.point - self.surface.centre
+        candidates = list(np.linalg.svd(points.T @ points)[0].T)
+        order = np.argsort(self.scores)
+        found = Rotation.from_matrix(np.array(self.turns)[order]).as_rotvec()
+        candidates += [v / np.linalg.norm(v) for v in found if np.linalg.norm(v) > SAME]
+        kept: list[np.ndarray] = []
+        for axis in candidates:
+            if all(abs(axis @ other) < np.cos(SAME) for other in kept):
+                kept.append(axis)
+        return np.array(kept[: self.effort.axes])
+
+    def multiply(self) -> None:
+        """Add products of elements until there are no new ones."""
+        left, done = self.effort.products, 0
+        while done < len(self.turns) and left > 0:
+            first = self.turns[done]
+            for second in list(self.turns):
+                for product in (first @ second, second @ first):
+                    if left > 0 and not self.knows(product):
+                        left -= 1
+                        self.consider(product)
+            done += 1
+
+    def settle(self) -> None:
+        """Drop elements from which a better one lies within 15 degrees with no worse rotation half-way."""
+        found = sorted(zip(self.scores, self.turns, self.shifts, strict=True), key=lambda row: row[0])
+        self.turns, self.shifts, self.scores = [], [], []
+        for score, turn, shift in found:
+            if not any(self._slopes(turn, score, better) for better in self.turns):
+                self._add(turn, shift, score)
+
+    def polish(self, bars: Sequence[float]) -> None:
+        """Improve the elements that just miss a bar, then give each pair of inverses its better half.
+
+        What passes or not is the largest of three deviations, but least squares weigh their sum: the simplex
+        method (Nelder and Mead, 1965) goes on from there with the largest itself. It goes on from farther off
+        where there are colours, whose sharp edges least squares find hard.
+        """
+        for turn, shift, score in list(zip(self.turns, self.shifts, self.scores, strict=True)):
+            if not self.knows(turn.T, 2 * SAME):
+                self._add(turn.T, -turn.T @ shift, score)
+        self._share()
+        reach = 2.0 if self.surface.painted else 1.25
+        for k, score in enumerate(self.scores):
+            missed = [bar for bar in bars if bar <= score < reach * bar]
+            if missed and score <= self.scores[self._inverse(k)] and self._promises(k, max(missed)):
+                self._improve(k)
+                self._share(k)
+
+    def _descend(self, k: int, count: int | None, trials: int):
+        """The simplex method from element k, over `count` points: where it ends."""
+        turn, shift = self.turns[k], self.shifts[k]
+        simplex = np.concatenate([np.zeros((1, 6)), (0.012 if self.surface.painted else 0.005) * np.eye(6)])
+        return minimize(
+            lambda x: self.surface.deviation(*self._moved(turn, shift, x), count, False),
+            np.zeros(6),
+            method="Nelder-Mead",
+            options={"initial_simplex": simplex, "maxfev": trials},
+        )
+
+    def _promises(self, k: int, bar: float) -> bool:
+        """Whether a quarter of the points get near the bar at all: most elements that miss it don't."""
+        return self._descend(k, self.effort.points // 4, 80).fun < 1.1 * bar
+
+    def _improve(self, k: int) -> None:
+        best = self._descend(k, None, 120 if self.surface.painted else 70)
+        turn, shift = self._moved(self.turns[k], self.shifts[k], best.x)
+        score = self.surface.score(turn, shift)
+        if score < self.scores[k]:
+            self.turns[k], self.shifts[k], self.scores[k] = turn, shift, score
+
+    def _inverse(self, k: int) -> int:
+        """Which element is the inverse of element k; k itself where there is none."""
+        off = angles(np.array(self.turns), self.turns[k].T)
+        return int(off.argmin()) if off.min() < 2 * SAME else k
+
+    def _share(self, only: int | None = None) -> None:
+        for k in range(len(self.turns)) if only is None else [only]:
+            other = self._inverse(k)
+            if self.scores[k] < self.scores[other]:
+                turn, shift = self.turns[k], self.shifts[k]
+                self.turns[other], self.shifts[other] = turn.T, -turn.T @ shift
+                self.scores[other] = self.scores[k]
+
+    def _slopes(self, turn: np.ndarray, score: float, better: np.ndarray) -> bool:
+        way = Rotation.from_matrix(better @ turn.T).as_rotvec()
+        if np.linalg.norm(way) > np.radians(15.0):
+            return False
+        middle = Rotation.from_rotvec(way / 2).as_matrix() @ turn
+        return self.surface.deviation(middle, np.zeros(3)) < score
+
+
+def angles(turns: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Angles in radians between rotations (n, 3, 3) and one (3, 3)."""
+    chord = np.linalg.norm(turns - other, axis=(1, 2)) / np.sqrt(8.0)
+    return 2 * np.arcsin(np.clip(chord, 0.0, 1.0))
+
+
+def symmetry_groups(
+    mesh: Mesh, effort: Effort | None = None, tolerances: Sequence[float] = TOLERANCES
+) -> dict[float, dict]:
+    """The group of a mesh at each tolerance (2 at most): {"rotations", "axis", "full", "closed"}.
+
+    rotations : quaternions of R, so that x -> R x leaves the object as it is; the identity first
+    axis : unit vector; every rotation about it, after each of `rotations`, belongs to the group too; or None
+    full : all rotations belong to the group
+    closed : every product of two rotations is one of them again (within 8 degrees). A bar that some of the
+        rotations pass and others just miss can leave a set that is no group; it is kept as the rule has it
+    """
+    effort = effort or Effort()
+    search = Search(Surface(mesh, effort), effort)
+    sphere = search.sphere()
+    if sphere < min(tolerances):
+        return {t: _group(search, t, None, True) for t in tolerances}
+    for turn in _grid_minima(search.surface, effort):
+        search.consider(turn)
+    axis, bar = np.zeros(3), np.inf
+    for candidate in search.axes():
+        refined, worst = search.revolution(candidate)
+        if worst < bar:
+            axis, bar = refined, worst
+        if bar < min(tolerances):
+            break
+        search.scan(candidate)
+    if bar == np.inf:
+        search.multiply()
+    search.settle()
+    search.polish([t for t in TOLERANCES[:-1] if t <= sphere])
+    axis = search.sharpen(axis, bar) if bar < np.inf else axis
+    return {t: _group(search, t, axis if bar < t else None, sphere < t) for t in tolerances}
+
+
+def _group(search: Search, tolerance: float, axis: np.ndarray | None, full: bool) -> dict:
+    turns = [turn for turn, score in zip(search.turns, search.scores, strict=True) if score < tolerance]
+    if full:
+        turns, axis = turns[:1], None
+    if axis is not None:
+        turned_over = [t for t in turns if axis @ t @ axis < -np.cos(np.radians(15.0))]
+        turns = [np.eye(3), *turned_over[:1]]
+    quaternions = Rotation.from_matrix(np.array(turns)).as_quat(canonical=True)
+    order = [0, *(1 + np.argsort([-q[3] for q in quaternions[1:]], kind="stable"))]
+    return {
+        "rotations": [[round(float(x), 5) + 0.0 for x in quaternions[i]] for i in order],
+        "axis": None if axis is None else [round(float(x), 5) + 0.0 for x in axis],
+        "full": bool(full),
+        "closed": axis is not None or full or _closed(np.array(turns)),
+    }
+
+
+def _closed(turns: np.ndarray) -> bool:
+    return all((angles(turns, a @ b) < 2 * SAME).any() for a in turns for b in turns)
