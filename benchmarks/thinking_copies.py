@@ -1,6 +1,7 @@
 """Scaled, bent and recoloured copies of learnt maps: as many objects as wanted, each with a true shape of its own.
 
-A change is a smooth map of space and a turn of the colour circle,
+A change is a smooth map of space and a tint. A colour's chroma c (saturation times the point of its hue on the colour
+circle) becomes (1 - w) c + w t, t the tint and w its share, so that grey things differ too; the map of space is
 
     f(x) = S x + q (d . x)^2,     J = S + 2 (d . x) q d^T,     H(u, v) = 2 q (d . u) (d . v),
 
@@ -24,9 +25,12 @@ from cortical.columns.geometry import surface_frame
 from cortical.columns.object_map import (
     AXIS,
     CHROMA,
+    CHROMA2,
     COUNT,
     CURVATURE,
     CURVATURE2,
+    LIGHT,
+    LIGHT2,
     NORMAL,
     OUTER,
     POINT,
@@ -39,6 +43,8 @@ STRETCH = math.log(1.25)
 """Scales are log-uniform between 1 / 1.25 and 1.25."""
 BENT = (1.0, 3.0)
 """1/m: how strongly a copy is bent at least and at most; 2 means 2 cm at 10 cm from the middle."""
+TINTED = 0.5
+"""Share of the tint."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +54,31 @@ class Change:
     scale : (3,) along the object's axes
     along : (3,) unit, the direction d along which it bends
     bend : (3,) 1/m, the vector q
-    hue : turns of the colour circle
+    tint : (2,) in the unit circle, t
+    share : w, 0 ... 1
     """
 
     scale: Tensor
     along: Tensor
     bend: Tensor
-    hue: float
+    tint: Tensor
+    share: float
 
 
-SAME = Change(torch.ones(3).double(), torch.tensor([1.0, 0.0, 0.0]).double(), torch.zeros(3).double(), 0.0)
+SAME = Change(
+    torch.ones(3).double(), torch.tensor([1.0, 0.0, 0.0]).double(), torch.zeros(3).double(), torch.zeros(2).double(), 0
+)
 """No change at all."""
 
 
-def draw_change(random: np.random.Generator) -> Change:
-    """A change at random; it bends across the direction along which it bends."""
+def draw_change(random: np.random.Generator, hue: float) -> Change:
+    """A change at random with a tint of that hue (in turns); it bends across the direction along which it bends."""
     scale = np.exp(random.uniform(-STRETCH, STRETCH, 3))
     along, across = (v / np.linalg.norm(v) for v in random.standard_normal((2, 3)))
     across = np.cross(along, across)
     bend = random.uniform(*BENT) * across / np.linalg.norm(across)
-    return Change(*(torch.from_numpy(x) for x in (scale, along, bend)), hue=float(random.uniform()))
+    tint = np.array([math.cos(2 * math.pi * hue), math.sin(2 * math.pi * hue)])
+    return Change(*(torch.from_numpy(x) for x in (scale, along, bend, tint)), TINTED)
 
 
 def moved(change: Change, point: Tensor) -> Tensor:
@@ -103,8 +114,11 @@ def carried(
 
 
 def recoloured(change: Change, hsv: Tensor) -> Tensor:
-    """Colours (n, 3) with their hue turned."""
-    return torch.cat([(hsv[:, :1] + change.hue) % 1.0, hsv[:, 1:]], 1)
+    """Colours (n, 3) with the tint."""
+    angle = 2 * math.pi * hsv[:, :1]
+    chroma = _tinted(change, hsv[:, 1:2] * torch.cat([angle.cos(), angle.sin()], 1))
+    hue = torch.atan2(chroma[:, 1], chroma[:, 0]) / (2 * math.pi) % 1.0
+    return torch.stack([hue, chroma.norm(dim=1), hsv[:, 2]], 1)
 
 
 def copied(known: ObjectMap, change: Change) -> ObjectMap:
@@ -125,7 +139,12 @@ def copied(known: ObjectMap, change: Change) -> ObjectMap:
     new[:, AXIS] = (turn @ mean[:, AXIS].reshape(-1, 3, 3) @ turn.mT).flatten(1)
     new[:, CURVATURE] = curvature_there
     new[:, CURVATURE2] = mean[:, CURVATURE2] - curvature.square() + curvature_there.square()
-    new[:, CHROMA] = mean[:, CHROMA] @ _circle(change.hue)
+    new[:, CHROMA] = _tinted(change, mean[:, CHROMA])
+    kept = 1 - change.share
+    new[:, CHROMA2] = new[:, CHROMA].square().sum(1) + kept**2 * (mean[:, CHROMA2] - mean[:, CHROMA].square().sum(1))
+    varied = kept**2 * (mean[:, LIGHT2.start] - mean[:, LIGHT.start].square())
+    new[:, LIGHT.start] = (new[:, CHROMA2] - varied).clamp(min=0).sqrt()
+    new[:, LIGHT2.start] = new[:, CHROMA2]
     return _gathered(known, _keys(point_there, new[:, NORMAL], known.spacing), new * count)
 
 
@@ -145,10 +164,8 @@ def _principal(shape: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([(a + c) / 2 + half, (a + c) / 2 - half], 1), torch.stack([angle.cos(), angle.sin()], 1)
 
 
-def _circle(hue: float) -> Tensor:
-    """What turns rows (cos, sin) by `hue` turns."""
-    c, s = math.cos(2 * math.pi * hue), math.sin(2 * math.pi * hue)
-    return torch.tensor([[c, s], [-s, c]], dtype=torch.float64)
+def _tinted(change: Change, chroma: Tensor) -> Tensor:
+    return (1 - change.share) * chroma + change.share * change.tint
 
 
 def _square(v: Tensor) -> Tensor:

@@ -3,7 +3,8 @@
 Objects beyond those learnt are scaled, bent and recoloured copies of them (thinking_copies.py). An episode's truth is
 any object known. What is sensed of it are readings of the original's scan from 20 cm, as the eye makes them, not of
 its map; the copy's change carries them as it carried the map, and then they get a random pose and the protocol's
-noise. Where it looks is random, so movements cost nothing here and are the same however many objects are known.
+noise. The eye looks at the surface from anywhere, of a few places at random at the one furthest from all before: a
+movement that costs nothing here and is the same however many objects are known.
 """
 
 import math
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import trimesh
 from rich.progress import track
 from thinking_copies import SAME, Change, carried, copied, draw_change, recoloured
 
@@ -34,8 +36,12 @@ EPISODES, TIMED, LONGEST = 100, 12, 60
 """Episodes a size; sensations of each that are timed, decided or not; and after how many it is undecided."""
 SETTLED = 3
 """Sensations after which the cost of a step is that of a later one."""
-DISTANCE, NEAREST, LEAN = 0.2, 0.12, 0.6
-"""Metres from the eye to the point it looks at; metres at which something stood in between; how much a gaze leans."""
+DISTANCE, NEAREST = 0.2, 0.05
+"""Metres from the eye to the middle of the object, and to what it looks at at least."""
+CHOICE = 4
+"""Places of which the furthest from all before is looked at."""
+GOLDEN = (5**0.5 - 1) / 2
+"""Turns between the tints of an object's copies: however many there are, they lie well apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ def objects(maps: dict[str, ObjectMap], count: int, seed: int = 0) -> dict[str, 
     names = [str(name) for name in random.permutation(sorted(maps))]
     found = {name: Known(name, SAME, maps[name]) for name in names[:count]}
     for k in range(len(names), count):
-        name, change = names[k % len(names)], draw_change(random)
+        name, change = names[k % len(names)], draw_change(random, (k // len(names)) * GOLDEN % 1.0)
         found[f"{name}, copy {k // len(names)}"] = Known(name, change, copied(maps[name], change))
     return found
 
@@ -78,10 +84,9 @@ class Looks:
         index, mesh = self.catalogue.index(name), self.catalogue.mesh(name)
         random = np.random.default_rng([self.seed, index])
         count = 8 * LONGEST
-        points = mesh.vertices[mesh.faces].mean(1)
-        point = points[random.integers(len(points), size=count)]
-        away = point / np.linalg.norm(point, axis=1, keepdims=True) + LEAN * random.standard_normal((count, 3))
-        eye = point + DISTANCE * away / np.linalg.norm(away, axis=1, keepdims=True)
+        point = trimesh.sample.sample_surface(trimesh.Trimesh(mesh.vertices, mesh.faces), count, seed=random)[0]
+        bearing = random.standard_normal((count, 3))
+        eye = DISTANCE * bearing / np.linalg.norm(bearing, axis=1, keepdims=True)
         turn = np.array([looking(way) for way in point - eye])
 
         def see(position: np.ndarray, rotation: np.ndarray) -> Images:
@@ -99,7 +104,7 @@ class Looks:
 def shown(looks: Looks, known: Known, random: np.random.Generator) -> list[Sensation]:
     """An episode's sensations, (1, 1) each: random readings of the object at a random pose, with noise."""
     record, gaze = looks.of(known.original)
-    some = random.permutation(len(gaze))[:LONGEST]
+    some = spread_out(record.location, random)
     turn, place = random_rotations(1, random)[0], random.uniform(-0.05, 0.05, 3)
     numbers = (torch.from_numpy(np.asarray(x[some], float)) for x in _parts(record))
     point, normal, direction, curvature, hsv = numbers
@@ -113,6 +118,19 @@ def shown(looks: Looks, known: Known, random: np.random.Generator) -> list[Sensa
     noisy = perturb(copy, "noise", random, eye, rotation)
     sensed = Senses(coded=False)(observe(noisy, eye, rotation, "features"))
     return [sensed[:, t : t + 1] for t in range(len(some))]
+
+
+def spread_out(location: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """LONGEST places of (n, 3), in the order in which they are looked at."""
+    left = list(random.permutation(len(location)))
+    order, apart = [left.pop()], np.full(len(location), np.inf)
+    while len(order) < LONGEST:
+        apart = np.minimum(apart, np.linalg.norm(location - location[order[-1]], axis=1))
+        best = max(left[-CHOICE:], key=lambda place: apart[place])
+        left.remove(best)
+        order.append(best)
+        random.shuffle(left)
+    return np.array(order)
 
 
 def _parts(record: Record) -> tuple[np.ndarray, ...]:
@@ -132,12 +150,13 @@ def _record(location: np.ndarray, normal: np.ndarray, directions: np.ndarray, cu
 
 @dataclass(frozen=True, slots=True)
 class Thought:
-    """An episode: milliseconds of its sensations; the answer, or None; after how many sensations; the best guess."""
+    """An episode: milliseconds of its sensations; the answer, None for none of those known; whether it was decided;
+    after how many sensations."""
 
     ms: list[float]
     answer: str | None
+    decided: bool
     sensations: int
-    best_guess: str | None
 
 
 def episode(region: Region, seen: list[Sensation], odds: float) -> Thought:
@@ -151,8 +170,8 @@ def episode(region: Region, seen: list[Sensation], odds: float) -> Thought:
             decided = t + 1, named(region, belief)
         if decided and t + 1 >= TIMED:
             break
-    count, answer = decided or (len(seen), None)
-    return Thought(spent, answer, count, named(region, belief))
+    count, answer = decided or (len(seen), named(region, belief))
+    return Thought(spent, answer, decided is not None, count)
 
 
 def sure(belief: Belief, odds: float) -> bool:
@@ -189,10 +208,11 @@ def _row(known: dict[str, Known], looks: Looks, experiment: Experiment) -> dict[
         "second_third_ms": float(np.mean([one.ms[1:SETTLED] for one in done])),
         "later_ms_mean": float(later.mean()), "later_ms_median": float(np.median(later)),
         "later_ms_p95": float(np.percentile(later, 95)),
-        "correct": float(np.mean([one.answer == name for one, name in pairs])),
-        "undecided": float(np.mean([one.answer is None for one in done])),
+        "correct": float(np.mean([one.decided and one.answer == name for one, name in pairs])),
+        "undecided": float(np.mean([not one.decided for one in done])),
         "sensations_median": float(np.median([one.sensations for one in done])),
-        "wrong": [[name, one.answer, one.best_guess, one.sensations] for one, name in pairs if one.answer != name],
+        "not_correct": [[name, one.answer, one.decided, one.sensations] for one, name in pairs
+                        if not one.decided or one.answer != name],
     }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,8 @@ import thinking_copies  # pyright: ignore[reportMissingImports]
 import thinking_growth  # pyright: ignore[reportMissingImports]
 import thinking_stream  # pyright: ignore[reportMissingImports]
 
-RADIUS = 0.04
-CHANGE = thinking_copies.draw_change(np.random.default_rng(3))
+RADIUS, SAME = 0.04, thinking_copies.SAME
+CHANGE = thinking_copies.draw_change(np.random.default_rng(3), 0.7)
 
 
 def ball(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -62,7 +63,7 @@ def aligned(a: Tensor, b: Tensor) -> Tensor:
 
 def test_no_change_changes_nothing():
     known = learnt()
-    copy = thinking_copies.copied(known, thinking_copies.SAME)
+    copy = thinking_copies.copied(known, SAME)
     assert torch.equal(copy.keys, known.keys)
     assert torch.allclose(copy.sums, known.sums, rtol=1e-6, atol=1e-9)
     for ours, theirs in zip(copy.rows(), known.rows(), strict=True):
@@ -103,9 +104,7 @@ def test_normals_stay_orthogonal_to_the_surface():
 
 def test_curvatures_of_a_stretched_ball_are_those_of_an_ellipsoid():
     point, normal, direction, curvature = ellipsoid()
-    stretch = thinking_copies.Change(
-        torch.tensor([0.05, 0.03, 0.02]).double() / RADIUS, thinking_copies.SAME.along, thinking_copies.SAME.bend, 0.0
-    )
+    stretch = replace(SAME, scale=torch.tensor([0.05, 0.03, 0.02]).double() / RADIUS)
     round_point = point / stretch.scale
     round_normal = torch.nn.functional.normalize(round_point)
     across = torch.nn.functional.normalize(torch.linalg.cross(round_normal, torch.ones(3).double().expand(500, 3)))
@@ -119,15 +118,30 @@ def test_curvatures_of_a_stretched_ball_are_those_of_an_ellipsoid():
 
 
 def test_a_bend_curves_a_plane():
-    bend = thinking_copies.Change(
-        torch.ones(3).double(), torch.tensor([1.0, 0, 0]).double(), torch.tensor([0, 0, -2.0]).double(), 0.0
-    )
+    bend = replace(SAME, bend=torch.tensor([0, 0, -2.0]).double())
     flat = torch.zeros(1, 2).double()
     up, along = torch.tensor([[0.0, 0, 1]]).double(), torch.tensor([[0.0, 1, 0]]).double()
     _, normal, direction, curvature = thinking_copies.carried(bend, torch.zeros(1, 3).double(), up, along, flat)
     assert torch.allclose(normal, up)
     assert torch.allclose(curvature, torch.tensor([[math.log1p(4.0), 0.0]]).double())  # z = -2 x^2, convex from above
     assert float(aligned(direction, torch.tensor([[1.0, 0, 0]]).double())) < 1e-12
+
+
+def test_a_tint_is_the_same_of_maps_and_readings():
+    hsv = torch.rand(200, 3, generator=torch.Generator().manual_seed(2)).double()
+    spot = [part[:1] for part in ellipsoid()]
+
+    def node(colours: Tensor) -> ObjectMap:
+        point, normal, direction, curvature = (part.expand(len(colours), -1) for part in spot)
+        none = torch.zeros(len(colours), 0, dtype=torch.int64)
+        return ObjectMap.empty(0.004).insert(point, normal, direction, curvature, colours, none)
+
+    tint = replace(SAME, tint=CHANGE.tint, share=CHANGE.share)
+    copy, again = thinking_copies.copied(node(hsv[:1]), tint), node(thinking_copies.recoloured(tint, hsv[:1]))
+    assert torch.allclose(copy.sums, again.sums, atol=1e-9)
+    many = thinking_copies.copied(node(hsv), tint).sums[0], node(thinking_copies.recoloured(tint, hsv)).sums[0]
+    assert torch.allclose(many[0][29:32], many[1][29:32], atol=1e-9)  # chroma and its square
+    assert abs(float(many[0][32] - many[1][32])) < 0.15 * float(many[1][32])  # saturation of what varies: nearly
 
 
 def test_copies_are_nested_and_differ():
