@@ -133,7 +133,7 @@ def run(args: argparse.Namespace) -> dict:
         for done in track(pool.map(episodes, jobs), f"{args.suite}, {args.policy}", total=len(jobs)):
             records += done
     rows = [{k: v for k, v in asdict(record).items() if k != "trace"} for record in records]
-    result = described(args, experiment) | {"summary": summarise(records), "rows": [_rounded(row) for row in rows]}
+    result = described(args, experiment) | {"summary": summarise(records), "rows": [rounded(row) for row in rows]}
     write(output_of(args), result)
     return result
 
@@ -173,13 +173,14 @@ def main() -> None:
     print(json.dumps({key: summary[key] for key in KEYS}))
 
 
-def _rounded(value):
+def rounded(value):
+    """Five digits of every number in it."""
     if isinstance(value, float):
         return float(f"{value:.5g}")
     if isinstance(value, list):
-        return [_rounded(v) for v in value]
+        return [rounded(v) for v in value]
     if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items()}
+        return {k: rounded(v) for k, v in value.items()}
     return value
 
 
