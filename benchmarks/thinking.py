@@ -13,8 +13,9 @@ thread, compiled code warmed up before (compiling is not in them either, nor is 
 4. With --stream: the stream the peer was timed on, 77 models of 2,000 points: see thinking_stream.py.
 
 Maps are learnt once, in a minute or two, and kept in --maps. All parts take about fifteen minutes, and 1,000 objects
-some 8 GB of memory; --parts leaves some out. Writes the result file, with every bar and figure, and a picture of the
-growth beside it. The last line printed is one JSON object with the figures of the parts that ran.
+some 8 GB of memory; --parts leaves some out, into a result file of their own. Writes the result file, with every bar
+and figure, and a picture of the growth beside it. The last line printed is one JSON object with the figures of the
+parts that ran.
 """
 
 import argparse
@@ -68,8 +69,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--stream", type=Path, help="the peer's stream, an .npz file (default: left out)")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what to measure (default: all)")
     parser.add_argument("--maps", type=Path, default=Path("runs/maps"), help="where learnt maps are kept")
-    parser.add_argument("--output", type=Path, default=recognition.RESULTS / "thinking.json", help="result file")
-    return parser.parse_args()
+    parser.add_argument("--output", type=Path, help="result file (default: benchmarks/results/thinking.json)")
+    args = parser.parse_args()
+    part = "" if set(args.parts) == set(PARTS) else "-" + "-".join(sorted(set(args.parts)))
+    args.output = args.output or recognition.RESULTS / f"thinking{part}.json"
+    return args
 
 
 def settings(args: argparse.Namespace) -> argparse.Namespace:

@@ -78,7 +78,8 @@ def draw_change(random: np.random.Generator, hue: float) -> Change:
     across = np.cross(along, across)
     bend = random.uniform(*BENT) * across / np.linalg.norm(across)
     tint = np.array([math.cos(2 * math.pi * hue), math.sin(2 * math.pi * hue)])
-    return Change(*(torch.from_numpy(x) for x in (scale, along, bend, tint)), TINTED)
+    scale, along, bend, tint = (torch.from_numpy(x) for x in (scale, along, bend, tint))
+    return Change(scale, along, bend, tint, TINTED)
 
 
 def moved(change: Change, point: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.progress import track
 from torch import Tensor
 
 from cortical.agents.brain import build_region
@@ -106,7 +107,7 @@ def figures(
         known = models(data)
         region = build_region(experiment, known)
         fed(region, sensations(data, measured_stream))  # compiled and warm
-        rows = [measured(data, region, stream) for stream in range(len(data["stream_pos"]))]
+        rows = [measured(data, region, stream) for stream in track(range(len(data["stream_pos"])), "streams")]
     row = rows[measured_stream]
     said = {
         "stream_ms_mean_1_28": row["ms_mean_1_28"], "stream_correct": row["correct"],
