@@ -14,7 +14,7 @@ of all votes, m times which is their sum, for every connected graph; on the comp
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import networkx as nx
 import torch
@@ -79,11 +79,20 @@ class Lateral:
     spread : (m, m) float32, W^rounds: whose votes each column holds after the exchange
     rounds : exchanges per sensation
     edges : of the graph; each carries one message each way a round
+    reached : (m,) how many columns each one hears of, itself among them
+    heard : (m,) how much of each column's vote counts in the mean of what the columns hold: 1 if all hear of all
     """
 
     spread: Tensor
     rounds: int
     edges: int
+    reached: Tensor = field(init=False)
+    heard: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        reached = (self.spread > 1e-6).sum(1).to(self.spread)
+        object.__setattr__(self, "reached", reached)
+        object.__setattr__(self, "heard", (reached[:, None] * self.spread).mean(0))
 
     @classmethod
     def over(cls, graph: nx.Graph, rounds: int = 0) -> "Lateral":
@@ -93,23 +102,20 @@ class Lateral:
             rounds = _rounds_to_agree(graph, weights)
         return cls(torch.linalg.matrix_power(weights, rounds), rounds, graph.number_of_edges())
 
-    @property
-    def heard(self) -> Tensor:
-        """(m,) how much of each column's vote counts in the mean of what the columns hold: 1 if all hear of all."""
-        reached = (self.spread > 1e-6).sum(1, keepdim=True)
-        return (reached * self.spread).mean(0)
-
     def exchange(self, votes: Tensor) -> Tensor:
         """What each column holds afterwards, as an estimate of the sum over its connected columns: (g, m, ...)."""
-        reached = (self.spread > 1e-6).sum(1).to(votes)
+        if votes.shape[1] == 1:
+            return votes
         mixed = torch.einsum("ij,gj...->gi...", self.spread.to(votes), votes)
-        return mixed * reached.view(1, -1, *[1] * (votes.ndim - 2))
+        return mixed * self.reached.to(votes).view(1, -1, *[1] * (votes.ndim - 2))
 
     def pool(self, vote: Vote) -> Vote:
         """The mean of what the columns hold after the exchange, (g, ...): where all hear of all, the sum of all votes;
         where nobody hears of anybody, the mean vote, which is no surer than a column alone."""
 
         def over_columns(x: Tensor) -> Tensor:
+            if x.shape[1] == 1:
+                return x[:, 0]
             return torch.einsum("j,gj...->g...", self.heard.to(x), x)
 
         return Vote(over_columns(vote.log_evidence), over_columns(vote.slope), over_columns(vote.information))

@@ -21,6 +21,8 @@ ANYHOW = 13  # among 27 facings the one between all others
 THIRD = 0.38  # a normal's component beyond which it counts as facing along that axis
 SUBSET = 512  # nodes that stand for 'some surface of some object'
 USUAL = slice(30, 32)
+SURE, DIRECTED = 0.15, 0.35  # radians: a principal direction this sure fixes the turn about the normal
+TURNS = 24  # turns tried about the normal where no direction fixes it
 FACING, LEANING = 0.8, 0.25  # cosines: a node faces that way, or at least leans there
 
 
@@ -32,6 +34,8 @@ class Atlas:
     rows, spread : (n, 16), (n, 8) float32, see object_map.ROW and SPREAD
     table : (n, 32) float32, the same worked out for the sensor of the schema, see `node_table`
     codes, code_weights : (n, k) int64 and float32, see ObjectMap.codes
+    turns : (n,) int64, how many turns about its normal are tried at each node: along its principal direction (2), there
+        and a little to both sides (6), or all around (TURNS), as sure as the direction is
     owner : (n,) int64, object of each node
     first : (o + 1,) int64, first node of each object, and the number of nodes
     corner : (o, 3) float32 metres, low corner of each object's grid, object frame
@@ -48,6 +52,7 @@ class Atlas:
     table: Tensor
     codes: Tensor
     code_weights: Tensor
+    turns: Tensor
     owner: Tensor
     first: Tensor
     corner: Tensor
@@ -84,7 +89,7 @@ class Atlas:
     def subset(self, count: int) -> dict[str, Tensor]:
         """About `count` nodes, evenly taken from all: the fields to replace."""
         step = max(1, len(self.rows) // count)
-        fields = ("rows", "spread", "table", "codes", "code_weights", "owner")
+        fields = ("rows", "spread", "table", "codes", "code_weights", "turns", "owner")
         return {name: getattr(self, name)[::step] for name in fields}
 
     @property
@@ -153,6 +158,7 @@ def _squares(value: Tensor, mean: Tensor, weight: Tensor) -> Tensor:
 def _pack_one(known: ObjectMap, schema: FeatureSchema) -> dict[str, Tensor]:
     rows, spread = blurred(known, schema.location_sd)
     codes, weights = known.codes(schema.code_winners)
+    turns = torch.where(spread[:, 2] < SURE, 2, torch.where(spread[:, 2] < DIRECTED, 6, TURNS))
     points, normals = rows[:, :3], rows[:, 3:6]
     voxel, margin = known.spacing, int(REACH) + 1
     corner = points.amin(0) - margin * voxel
@@ -164,7 +170,7 @@ def _pack_one(known: ObjectMap, schema: FeatureSchema) -> dict[str, Tensor]:
     assert rows.shape[1] == ROW and spread.shape[1] == SPREAD
     return {
         "rows": rows, "spread": spread, "table": node_table(rows, spread, schema),
-        "codes": codes, "code_weights": weights, "corner": corner[None],
+        "codes": codes, "code_weights": weights, "turns": turns, "corner": corner[None],
         "shape": shape[None], "nearest": nearest, "distance": distance,
     }  # fmt: skip
 

@@ -8,5 +8,5 @@ from . import kernels, likelihood
 
 
 def backend(device: torch.device) -> ModuleType:
-    """A module with `weigh`, `sieve` and `meet`."""
+    """A module with `telling`, `weigh`, `sieve` and `meet`."""
     return kernels if device.type == "cpu" else likelihood

@@ -15,7 +15,7 @@ import torch
 
 from ..foresight import Foresight
 from ..messages import FeatureSchema, Movement, Pose, Sensation, Vote
-from . import goals, likelihood
+from . import goals
 from .atlas import Atlas
 from .backend import backend
 from .hypotheses import Hypotheses, nothing, seed
@@ -60,8 +60,8 @@ class EvidenceColumn:
         if movement is not None and movement.object_motion is not None:
             memory = memory.moved(movement.object_motion)
         numbers, kind, bitmap = unpacked(sensation.checked().to(self.device), self.schema.code_bits)
-        numbers[..., BACKGROUND] = likelihood.background(numbers, self.atlas, self.schema)
-        numbers[..., SEEDS] = likelihood.seeds_needed(numbers, bitmap, self.atlas, self.schema)
+        usual, seeds = backend(self.device).telling(numbers, bitmap, self.atlas, self.tolerance)
+        numbers[..., BACKGROUND], numbers[..., SEEDS] = usual, seeds
         return memory.append(numbers, kind, bitmap, self.remember)
 
     def newest(self, memory: Memory) -> Memory:

@@ -12,11 +12,9 @@ from torch import Tensor
 
 from ..geometry import surface_frame, turn_about_z
 from ..messages import Pose
-from .atlas import Atlas
+from .atlas import DIRECTED, Atlas
 
-SURE, DIRECTED = 0.15, 0.35  # radians: a principal direction this sure fixes the turn about the normal
 ASIDE = 0.25  # radians: turns tried to both sides of a direction that is not so sure
-TURNS = 24  # turns tried about the normal where no direction fixes it
 SAME_SHIFT, SAME_TURN = 0.004, 0.08  # metres, radians: closer poses are one hypothesis
 
 
@@ -71,13 +69,6 @@ def join(a: Hypotheses, b: Hypotheses) -> Hypotheses:
     """Both sets, group by group; the pivot is b's."""
     names = [f.name for f in fields(a) if f.name != "pivot"]
     return replace(b, **{n: torch.cat([getattr(a, n), getattr(b, n)], 1) for n in names})
-
-
-def turns_tried(atlas: Atlas) -> Tensor:
-    """(n,) how many turns about its normal are tried at each node: along its principal direction (2), there and a
-    little to both sides (6), or all around (TURNS), as sure as the node's direction is."""
-    sd = atlas.spread[:, 2]
-    return torch.where(sd < SURE, 2, torch.where(sd < DIRECTED, 6, TURNS))
 
 
 def turn_angle(turn: Tensor, tried: Tensor) -> Tensor:

@@ -10,11 +10,12 @@ import torch
 from numba import njit
 
 from ..messages import Vote
-from .atlas import THIRD, Atlas
-from .hypotheses import ASIDE, Hypotheses, turns_tried
+from .atlas import SUBSET, THIRD, Atlas
+from .hypotheses import ASIDE, Hypotheses
 from .likelihood import (
     AHEAD,
     CERTAIN,
+    FITTING,
     LOG_DEPTH,
     LOOKS,
     MARCH,
@@ -36,9 +37,11 @@ from .likelihood import (
     SURFACE,
     TILT,
     Tolerance,
+    spread_out,
 )
 
 TWO_PI = 2 * math.pi
+SMALLEST = 1e-30  # density
 DEPTH = math.exp(LOG_DEPTH)
 
 
@@ -60,16 +63,28 @@ def weigh(atlas: Atlas, memory, hypotheses: Hypotheses, tol: Tolerance, curved: 
     return Vote(torch.from_numpy(evidence), torch.from_numpy(slope), torch.from_numpy(information))
 
 
+def telling(numbers, bitmap, atlas: Atlas, tol: Tolerance):
+    """As likelihood.telling; tensors on a CPU."""
+    few, flat = atlas.subset(SUBSET), numbers.reshape(-1, numbers.shape[-1])
+    bitmap = bitmap.reshape(len(flat), -1)
+    usual, seeds = np.empty((len(flat), 2), np.float32), np.empty(len(flat), np.float32)
+    _telling(
+        few["table"].numpy(), few["codes"].numpy(), few["code_weights"].numpy(), few["turns"].numpy(), flat.numpy(),
+        bitmap.numpy(), _numbers(tol), tol.surface, tol.colour, tol.winners, usual, seeds,
+    )  # fmt: skip
+    return torch.from_numpy(usual).view(*numbers.shape[:-1], 2), torch.from_numpy(seeds).view(numbers.shape[:-1])
+
+
 def sieve(atlas: Atlas, memory, group: int, anchor: int, tests: int, limit: int, tol: Tolerance, favour):
     """As likelihood.sieve; tensors on a CPU."""
     numbers = memory.numbers[group].flatten(0, 1).numpy()
     hits = numbers[memory.kind[group].flatten().numpy() == 1]
-    bitmap = memory.bitmap[group].flatten(0, 1).numpy()[anchor]
+    hits = hits[spread_out(len(hits))]
     rows, codes, weights = _arrays(atlas)[:3]
     bitmap = memory.bitmap[group].flatten(0, 1).numpy()[anchor]
     match = np.empty(len(rows), np.float32)
     _match(rows, codes, weights, numbers[anchor], bitmap, _numbers(tol), tol.surface, tol.colour, tol.winners, match)
-    tried = turns_tried(atlas).numpy()
+    tried = atlas.turns.numpy()
     order = _strongest(match + favour.numpy()[atlas.owner.numpy()], tests // 2)
     order = order[: int((tried[order].cumsum() <= tests).sum())]
     pairs = int(tried[order].sum())
@@ -210,6 +225,26 @@ def _match(rows, codes, weights, s, bitmap, tol, surface, colour, winners, out):
                     share += weights[node, i]
             total += max(tol[4] * math.log(share / winners + 0.1) + tol[5], floor)
         out[node] = total
+
+
+@njit(cache=True)
+def _telling(rows, codes, weights, turns, numbers, bitmap, tol, surface, colour, winners, usual, seeds):
+    match = np.empty(len(rows), np.float32)
+    for i in range(len(numbers)):
+        s = numbers[i].copy()
+        curvature, light = 0.0, 0.0
+        for row in rows:
+            curvature += math.exp(row[28] - 0.5 * ((s[15] - row[14]) ** 2 * row[23] + (s[16] - row[15]) ** 2 * row[24]))
+            near = row[29] - 0.5 * ((s[17] - row[16]) ** 2 * row[25] + (s[18] - row[17]) ** 2 * row[26])
+            light += math.exp(near + row[27] * (s[19] * row[18] + s[20] * row[19]))
+        s[21] = usual[i, 0] = math.log(max(curvature / len(rows), SMALLEST))
+        s[22] = usual[i, 1] = math.log(max(light / len(rows), SMALLEST))
+        _match(rows, codes, weights, s, bitmap[i], tol, surface, colour, winners, match)
+        best, total = match.max() - FITTING, 0.0
+        for k in range(len(rows)):
+            if match[k] > best:
+                total += turns[k]
+        seeds[i] = total
 
 
 @njit(cache=True)

@@ -25,13 +25,14 @@ any device; kernels.py has the same for a CPU, compiled.
 import math
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..geometry import surface_frame, turn_about_z
 from ..messages import FeatureSchema, Vote
 from .atlas import NOTHING, SUBSET, Atlas
-from .hypotheses import Hypotheses, turn_angle, turns_tried
+from .hypotheses import Hypotheses, turn_angle
 from .memory import Memory
 
 LOG_DEPTH = math.log(0.12)  # of the metres within which an unknown surface may lie
@@ -42,6 +43,8 @@ MISSED_UNKNOWN = 0.3  # how often a gaze misses an unknown object
 SURFACE = 0.0036  # metres from a voxel's centre to a node: a ray that comes no closer has never met the surface
 CERTAIN, PASSING, NOWHERE = 0.004, 0.007, 0.02  # metres aside of a node: a ray surely meets it, may, or meets none
 AHEAD, LOOKS = 0.006, 2  # metres to a crossing, which is looked up again where it lies
+TESTED = 12  # readings that a seed is roughly tested against, at most
+FITTING = 6.0  # nats below the best within which the features of a node fit a reading
 MARCH, STEP = 64, 0.5  # steps of a ray through an object's voxels, voxels at least
 MISS_NEAR, MISS_FAR = 0.02, 0.97  # how often a gaze at known surface misses, and how much more often one past it
 MISS_ASIDE, MISS_WIDTH, MISS_LEVER = 0.0055, 0.0008, 0.3  # metres between them, and what an uncertain pose adds
@@ -101,24 +104,18 @@ def code_ratio(overlap: Tensor, tol: Tolerance) -> Tensor:
     return tol.code_slope * (overlap + 0.1).log() + tol.code_offset
 
 
-def background(numbers: Tensor, atlas: Atlas, schema: FeatureSchema) -> Tensor:
-    """log density of curvature and of colour under 'some surface of some object', (..., 2): the mean over a fixed
-    subset of all nodes."""
-    tol = Tolerance.of(schema, 0.0)
-    some = atlas.subset(SUBSET)
-    rows, spread = some["rows"], some["spread"]
-    n = numbers[..., None, :]
-    curvature = curvature_density(n[..., 15:17], rows, spread, tol)
-    colour = colour_density(n[..., 17:19], n[..., 19:21], rows, spread, tol)
-    return torch.stack([curvature, colour], -1).logsumexp(-2) - math.log(len(rows))
-
-
-def seeds_needed(numbers: Tensor, bitmap: Tensor, atlas: Atlas, schema: FeatureSchema) -> Tensor:
-    """How little a reading tells: the share of all poses (over a subset of nodes) that fit its features, (...)."""
+def telling(numbers: Tensor, bitmap: Tensor, atlas: Atlas, tol: Tolerance) -> tuple[Tensor, Tensor]:
+    """What readings (..., 24) are worth by themselves, over a fixed subset of all nodes: log densities of curvature and
+    of colour under 'some surface of some object', (..., 2), and how little a reading tells: the share of all poses that
+    fit its features, (...)."""
     few = replace(atlas, **atlas.subset(SUBSET))
-    match = features(numbers, bitmap, few, Tolerance.of(schema, 0.03))
-    fits = match > match.amax(-1, keepdim=True) - 6.0
-    return (fits * turns_tried(few)).sum(-1).float()
+    n = numbers[..., None, :]
+    curvature = curvature_density(n[..., 15:17], few.rows, few.spread, tol)
+    colour = colour_density(n[..., 17:19], n[..., 19:21], few.rows, few.spread, tol)
+    usual = torch.stack([curvature, colour], -1).logsumexp(-2) - math.log(len(few.rows))
+    match = features(torch.cat([numbers[..., :21], usual], -1), bitmap, few, tol)
+    fits = match > match.amax(-1, keepdim=True) - FITTING
+    return usual, (fits * few.turns).sum(-1).float()
 
 
 def features(numbers: Tensor, bitmap: Tensor, atlas: Atlas, tol: Tolerance) -> Tensor:
@@ -144,13 +141,14 @@ def sieve(
     roughly fit too: nodes, turns about their normals (radians) and log-likelihood ratios of the anchor's features.
 
     `tests` node-turn pairs are tried, in the order of those ratios plus their objects' `favour` (o,); a quarter of
-    the others, and one more, may miss; the `limit` best remain, by ratio plus a rough fit of the others' heights and
-    normals.
+    the others (TESTED at most), and one more, may miss; the `limit` best remain, by ratio plus a rough fit of the
+    others' heights and normals.
     """
     flat, kind = memory.numbers[group].flatten(0, 1), memory.kind[group].flatten()
     at, hits = flat[anchor], flat[kind == 1]
+    hits = hits[torch.from_numpy(spread_out(len(hits))).to(hits.device)]
     match = features(at, memory.bitmap[group].flatten(0, 1)[anchor], atlas, tol)
-    tried = turns_tried(atlas)
+    tried = atlas.turns
     order = (match + favour[atlas.owner]).argsort(descending=True, stable=True)
     order = order[: int((tried[order].cumsum(0) <= tests).sum())]
     node = torch.repeat_interleave(order, tried[order])
@@ -162,6 +160,11 @@ def sieve(
     best = score.argsort(descending=True, stable=True)[:limit]
     best = best[score[best] > -torch.inf]
     return node[best], angle[best], match[node[best]]
+
+
+def spread_out(count: int) -> np.ndarray:
+    """Which of so many readings others are tested against: at most TESTED, evenly from first to last."""
+    return np.linspace(0, count - 1, min(count, TESTED)).round().astype(np.int64)
 
 
 def _rough_fit(atlas: Atlas, at: Tensor, hits: Tensor, node: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,57 +13,69 @@ V the volume of poses there were to begin with: all rotations, 8 pi^2, times the
 import math
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..geometry import orthonormal, rotation_from_vector
+from . import kernels_refine
 from .hypotheses import Hypotheses
+from .kernels_refine import FARTHEST_SHIFT, FARTHEST_TURN
 
 OWN_TURN, OWN_SHIFT = 0.08, 0.003  # sd of a hypothesis' own neighbourhood: radians, metres
+DAMPING = np.array([OWN_TURN**-2] * 3 + [OWN_SHIFT**-2] * 3)
 LOG_VOLUME = math.log(8 * math.pi**2) + 3 * math.log(0.1)
-
-
-def _damped(information: Tensor) -> Tensor:
-    damping = torch.tensor([OWN_TURN**-2] * 3 + [OWN_SHIFT**-2] * 3, device=information.device)
-    return information + torch.diag(damping)
 
 
 def step(hypotheses: Hypotheses, slope: Tensor, information: Tensor) -> Hypotheses:
     """Each pose moved to the top of its quadratic model: slope (g, b, 6), information (g, b, 6, 6), summed votes."""
-    solution = _solve(_damped(information), slope)
+    move = kernels_refine.step if slope.device.type == "cpu" else moved
+    parts = hypotheses.rotation, hypotheses.location, hypotheses.pivot
+    rotation, location = move(*parts, slope, information, DAMPING)
+    return replace(hypotheses, rotation=rotation, location=location)
+
+
+def moved(
+    rotation: Tensor, location: Tensor, pivot: Tensor, slope: Tensor, information: Tensor, damping: np.ndarray
+) -> tuple[Tensor, Tensor]:
+    """Rotations (g, b, 3, 3) and locations (g, b, 3) after one damped Gauss-Newton step about the pivots (g, 3)."""
+    factor, _ = torch.linalg.cholesky_ex(_damped(information, damping))
+    solution = torch.cholesky_solve(slope[..., None], factor)[..., 0]
     turn = solution[..., :3]
-    turn = turn * (0.3 / turn.norm(dim=-1, keepdim=True).clamp(min=0.3))
-    shift = solution[..., 3:].clamp(-0.01, 0.01)
-    rotate = rotation_from_vector(turn)
-    pivot = hypotheses.pivot[:, None]
-    location = pivot + (rotate @ (hypotheses.location - pivot)[..., None])[..., 0] + shift
-    return replace(hypotheses, rotation=orthonormal(rotate @ hypotheses.rotation), location=location)
+    turn = turn * (FARTHEST_TURN / turn.norm(dim=-1, keepdim=True).clamp(min=FARTHEST_TURN))
+    rotate, about = rotation_from_vector(turn), pivot[:, None]
+    shift = solution[..., 3:].clamp(-FARTHEST_SHIFT, FARTHEST_SHIFT)
+    location = about + (rotate @ (location - about)[..., None])[..., 0] + shift
+    return orthonormal(rotate @ rotation), location
 
 
 def with_evidence(hypotheses: Hypotheses, log_likelihood: Tensor, information: Tensor) -> Hypotheses:
     """Evidence of neighbourhoods and the sd of each pose, from summed votes (g, b), (g, b, 6, 6)."""
-    evidence, factor = neighbourhood_evidence(log_likelihood, information)
-    covariance = torch.cholesky_inverse(factor).diagonal(dim1=-2, dim2=-1).clamp(min=0)
+    evidence, turn_sd, shift_sd = neighbourhood_evidence(log_likelihood, information)
     alive = hypotheses.log_evidence > -math.inf
-    return replace(
-        hypotheses,
-        log_evidence=torch.where(alive, evidence, -math.inf),
-        turn_sd=covariance[..., :3].amax(-1).sqrt(),
-        shift_sd=covariance[..., 3:].amax(-1).sqrt(),
-    )
+    evidence = torch.where(alive, evidence, -math.inf)
+    return replace(hypotheses, log_evidence=evidence, turn_sd=turn_sd, shift_sd=shift_sd)
 
 
-def neighbourhood_evidence(log_likelihood: Tensor, information: Tensor) -> tuple[Tensor, Tensor]:
-    """Laplace's approximation for poses of log-likelihood (...) and information (..., 6, 6): log evidence (...) and the
-    Cholesky factor of the damped information."""
-    factor, _ = torch.linalg.cholesky_ex(_damped(information))
+def neighbourhood_evidence(log_likelihood: Tensor, information: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Laplace's approximation for poses of log-likelihood (...) and information (..., 6, 6): log evidence, and the
+    largest sd of a turn (radians) and a shift (metres), each (...)."""
+    measure = kernels_refine.neighbourhood if information.device.type == "cpu" else neighbourhood
+    half_log_det, turn_sd, shift_sd = measure(information, DAMPING)
+    return log_likelihood + 3 * math.log(2 * math.pi) - half_log_det - LOG_VOLUME, turn_sd, shift_sd
+
+
+def neighbourhood(information: Tensor, damping: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+    """Of damped information (..., 6, 6): half its log determinant, and the largest standard deviations of turn and
+    shift that it leaves, each (...)."""
+    factor, _ = torch.linalg.cholesky_ex(_damped(information, damping))
     half_log_det = factor.diagonal(dim1=-2, dim2=-1).clamp(min=1e-6).log().sum(-1)
-    return log_likelihood + 3 * math.log(2 * math.pi) - half_log_det - LOG_VOLUME, factor
+    sd = torch.cholesky_inverse(factor).diagonal(dim1=-2, dim2=-1).clamp(min=0).sqrt()
+    return half_log_det, sd[..., :3].amax(-1), sd[..., 3:].amax(-1)
 
 
-def _solve(matrix: Tensor, vector: Tensor) -> Tensor:
-    factor, _ = torch.linalg.cholesky_ex(matrix)
-    return torch.cholesky_solve(vector[..., None], factor)[..., 0]
+def _damped(information: Tensor, damping: np.ndarray) -> Tensor:
+    return information + torch.diag(torch.from_numpy(damping).to(information))
 
 
 def log_prior_mass(hypotheses: Hypotheses) -> Tensor:

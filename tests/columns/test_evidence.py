@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from cortical.columns.evidence import kernels, likelihood
+from cortical.columns.evidence import kernels, kernels_refine, likelihood, refine
 from cortical.columns.evidence.atlas import NOTHING, Atlas
 from cortical.columns.evidence.column import EvidenceColumn
 from cortical.columns.evidence.hypotheses import Hypotheses, move, prune
@@ -483,3 +483,31 @@ def test_nothing_valid_sensed_is_nothing_known(atlas):
 def test_a_region_refuses_an_eye_of_another_size(atlas):
     with pytest.raises(ValueError, match="4 columns but the sensation 3"):
         region(atlas, 4).step(region(atlas, 4).begin(), sensed(egg, pose_of(0), 3, 0)[None])
+
+
+def test_compiled_and_plain_steps_of_poses_are_the_same():
+    g = torch.Generator().manual_seed(4)
+    half = 30 * torch.randn(2, 50, 6, 6, generator=g)
+    information, slope = half @ half.mT, 400 * torch.randn(2, 50, 6, generator=g)
+    rotation = rotation_from_vector(torch.randn(2, 50, 3, generator=g))
+    pose = rotation, 0.1 * torch.randn(2, 50, 3, generator=g), 0.1 * torch.randn(2, 3, generator=g)
+    plain = refine.moved(*pose, slope, information, refine.DAMPING)
+    fast = kernels_refine.step(*pose, slope, information, refine.DAMPING)
+    assert float((plain[0] - pose[0]).abs().amax()) > 0.02
+    for a, b in zip(plain, fast, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+    sums = (module.neighbourhood(information, refine.DAMPING) for module in (refine, kernels_refine))
+    for a, b in zip(*sums, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["surface", "shape", "both"])
+def test_compiled_and_plain_say_the_same_of_what_a_reading_tells(name, atlases):
+    schema = SCHEMAS[name]
+    column = EvidenceColumn(atlases[name], schema)
+    sensation = sensed(egg, pose_of(0), 3, 5, schema)[:, None]
+    memory = column.sense(column.begin(3), sensation)
+    parts = memory.numbers[:, :, 0], memory.bitmap[:, :, 0], column.atlas, column.tolerance
+    (plain, shares), (fast, counted) = likelihood.telling(*parts), kernels.telling(*parts)
+    torch.testing.assert_close(plain, fast, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(shares, counted, rtol=0.1, atol=4.0)
