@@ -139,7 +139,7 @@ class Search:
         turn, shift = self.refine(turn)
         if self.surface.deviation(turn, shift, self.effort.fine_points) > 1.5 * max(TOLERANCES):
             return False
-        score = self.surface.score(turn, shift)
+        score = self.surface.score(turn, shift, max(TOLERANCES))
         if score >= max(TOLERANCES):
             return False
         close = np.flatnonzero(angles(np.array(self.turns), turn) < SAME)
@@ -177,7 +177,7 @@ class Search:
         worst, refined = 0.0, []
         for turn in turns:
             turn, shift = self.refine(turn, free)
-            worst = max(worst, self.surface.score(turn, shift))
+            worst = max(worst, self.surface.score(turn, shift, max(TOLERANCES)))
             if worst >= max(TOLERANCES):
                 return axis, np.inf
             vector = Rotation.from_matrix(turn).as_rotvec()
@@ -204,7 +204,7 @@ class Search:
         for turn in turns:
             if self.surface.deviation(turn, np.zeros(3), 300) > 2 * max(TOLERANCES):
                 return np.inf
-            worst = max(worst, self.surface.score(*self.refine(turn, np.eye(6)[3:])))
+            worst = max(worst, self.surface.score(*self.refine(turn, np.eye(6)[3:]), max(TOLERANCES)))
             if worst >= max(TOLERANCES):
                 return np.inf
         return worst
@@ -278,7 +278,7 @@ class Search:
     def _improve(self, k: int) -> None:
         best = self._descend(k, None, 120 if self.surface.painted else 70)
         turn, shift = self._moved(self.turns[k], self.shifts[k], best.x)
-        score = self.surface.score(turn, shift)
+        score = self.surface.score(turn, shift, self.scores[k])
         if score < self.scores[k]:
             self.turns[k], self.shifts[k], self.scores[k] = turn, shift, score
 

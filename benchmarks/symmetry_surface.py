@@ -29,6 +29,8 @@ class Effort:
     """Rotations of the grid: the volume of SO(3), 8 pi^2, over (5 degrees)^3."""
     points: int = 4_000
     reference: int = 50_000
+    dense: float = 4e6
+    """Reference points a square metre that are enough: small objects take fewer."""
     coarse_points: int = 200
     fine_points: int = 600
     minima: int = 60
@@ -61,13 +63,14 @@ class Surface:
         cross = np.cross(self.corners[:, 1] - self.corners[:, 0], self.corners[:, 2] - self.corners[:, 0])
         self.area = np.linalg.norm(cross, axis=1)
         self.face_normal = cross / np.maximum(self.area, 1e-300)[:, None]
-        self.reference = self._sample(effort.reference, rng)
+        count = int(min(effort.reference, max(effort.points, effort.dense * self.area.sum() / 2)))
+        self.reference = self._sample(count, rng)
         self.query = self._sample(effort.points, rng)
         self.centre = self.reference.point.mean(0)
         self.painted = bool(np.ptp(self.reference.colour, axis=0).max() > 0.02)
         self.places = KDTree(self.reference.point)
         self.nearest = self._nearest(self.reference)
-        self.rough = self._nearest(self.reference.first(effort.reference // 10))
+        self.rough = self._nearest(self.reference.first(count // 10))
         self.blurred = [self._blur(count) for count in BLURS]
 
     def _sample(self, count: int, rng: np.random.Generator) -> Sample:
@@ -134,9 +137,13 @@ class Surface:
             off.append(np.linalg.norm(self.paint(face, weight) - sample.colour, axis=1))
         return max(float(np.sqrt(np.mean(o**2))) / unit for o, unit in zip(off, UNITS, strict=False))
 
-    def score(self, turn: np.ndarray, shift: np.ndarray) -> float:
-        """`deviation` both ways: the smallest tolerance at which the rotation and its inverse pass."""
-        return max(self.deviation(turn, shift), self.deviation(turn.T, -turn.T @ shift))
+    def score(self, turn: np.ndarray, shift: np.ndarray, enough: float = np.inf) -> float:
+        """`deviation` both ways: the smallest tolerance at which the rotation and its inverse pass.
+
+        enough : one way that is at least so bad is not gone back
+        """
+        there = self.deviation(turn, shift)
+        return there if there >= enough else max(there, self.deviation(turn.T, -turn.T @ shift))
 
 
 class Paint:
