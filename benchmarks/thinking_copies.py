@@ -43,8 +43,10 @@ STRETCH = math.log(1.25)
 """Scales are log-uniform between 1 / 1.25 and 1.25."""
 BENT = (1.0, 3.0)
 """1/m: how strongly a copy is bent at least and at most; 2 means 2 cm at 10 cm from the middle."""
-TINTED = 0.5
-"""Share of the tint."""
+TINTED = (0.35, 0.7)
+"""Shares of the tints, in turn."""
+GOLDEN = (5**0.5 - 1) / 2
+"""Turns between the tints of one share: however many there are, they lie well apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,15 +73,18 @@ SAME = Change(
 """No change at all."""
 
 
-def draw_change(random: np.random.Generator, hue: float) -> Change:
-    """A change at random with a tint of that hue (in turns); it bends across the direction along which it bends."""
+def draw_change(random: np.random.Generator, number: int) -> Change:
+    """A change at random, for the copy of that number of an object; it bends across the direction along which it bends.
+
+    No two of an object's first dozen copies have tints that differ by less than the sensor's noise."""
     scale = np.exp(random.uniform(-STRETCH, STRETCH, 3))
     along, across = (v / np.linalg.norm(v) for v in random.standard_normal((2, 3)))
     across = np.cross(along, across)
     bend = random.uniform(*BENT) * across / np.linalg.norm(across)
-    tint = np.array([math.cos(2 * math.pi * hue), math.sin(2 * math.pi * hue)])
+    hue = 2 * math.pi * GOLDEN * (number // len(TINTED))
+    tint = np.array([math.cos(hue), math.sin(hue)])
     scale, along, bend, tint = (torch.from_numpy(x) for x in (scale, along, bend, tint))
-    return Change(scale, along, bend, tint, TINTED)
+    return Change(scale, along, bend, tint, TINTED[number % len(TINTED)])
 
 
 def moved(change: Change, point: Tensor) -> Tensor:

@@ -40,8 +40,6 @@ DISTANCE, NEAREST = 0.2, 0.05
 """Metres from the eye to the middle of the object, and to what it looks at at least."""
 CHOICE = 4
 """Places of which the furthest from all before is looked at."""
-GOLDEN = (5**0.5 - 1) / 2
-"""Turns between the tints of an object's copies: however many there are, they lie well apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def objects(maps: dict[str, ObjectMap], count: int, seed: int = 0) -> dict[str, 
     names = [str(name) for name in random.permutation(sorted(maps))]
     found = {name: Known(name, SAME, maps[name]) for name in names[:count]}
     for k in range(len(names), count):
-        name, change = names[k % len(names)], draw_change(random, (k // len(names)) * GOLDEN % 1.0)
+        name, change = names[k % len(names)], draw_change(random, k // len(names))
         found[f"{name}, copy {k // len(names)}"] = Known(name, change, copied(maps[name], change))
     return found
 

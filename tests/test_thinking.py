@@ -22,7 +22,7 @@ import thinking_growth  # pyright: ignore[reportMissingImports]
 import thinking_stream  # pyright: ignore[reportMissingImports]
 
 RADIUS, SAME = 0.04, thinking_copies.SAME
-CHANGE = thinking_copies.draw_change(np.random.default_rng(3), 0.7)
+CHANGE = thinking_copies.draw_change(np.random.default_rng(3), 1)
 
 
 def ball(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -142,6 +142,12 @@ def test_a_tint_is_the_same_of_maps_and_readings():
     many = thinking_copies.copied(node(hsv), tint).sums[0], node(thinking_copies.recoloured(tint, hsv)).sums[0]
     assert torch.allclose(many[0][29:32], many[1][29:32], atol=1e-9)  # chroma and its square
     assert abs(float(many[0][32] - many[1][32])) < 0.15 * float(many[1][32])  # saturation of what varies: nearly
+
+
+def test_tints_lie_apart():
+    changes = [thinking_copies.draw_change(np.random.default_rng(0), k) for k in range(1, 13)]
+    tints = torch.stack([change.share * change.tint for change in changes])
+    assert float(torch.pdist(tints).min()) > 0.15
 
 
 def test_copies_are_nested_and_differ():
