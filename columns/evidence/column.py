@@ -23,6 +23,8 @@ from .likelihood import Tolerance
 from .memory import BACKGROUND, HIT, SEEDS, Memory, unpacked
 
 UNLIKELY = 4.0  # nats by which an object that is out of favour is searched later
+RULED_OUT, RIVALS = 10.0, 8  # nats behind the best at which it isn't searched at all, unless it is among so many best
+TRIES = 20  # node-turn pairs tried for each seed that is asked for, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +85,12 @@ class EvidenceColumn:
     def nominate(self, memory: Memory, limit: int, prior: torch.Tensor | None = None) -> Hypotheses:
         """Poses that lay one telling sensation of each group on a known object where most others fit too, at most
         `limit` a group; none in a group that has met nothing yet. Objects of a high log `prior` (g, objects) are
-        searched first."""
+        searched first, those that are ruled out not at all."""
         hit = (memory.kind == HIT).flatten(1)
         if not bool(hit.any()):
             return nothing(len(hit), self.device)
         anchor = self._anchor(memory, hit)
-        tests = self.tests if len(memory) > 1 else limit
+        tests = min(self.tests, TRIES * limit) if len(memory) > 1 else limit
         prior = torch.zeros(len(hit), len(self.atlas.names), device=self.device) if prior is None else prior
         found = [
             self._lay(memory, g, int(at), tests, limit, prior[g]) if bool(hit[g].any()) else self._nowhere()
@@ -100,7 +102,9 @@ class EvidenceColumn:
     def _lay(
         self, memory: Memory, group: int, anchor: int, tests: int, limit: int, prior: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        favour = prior.clamp(min=-UNLIKELY).float()
+        few = prior.topk(min(RIVALS, len(prior))).values[-1]
+        out = (prior < prior.amax() - RULED_OUT) & (prior < few)
+        favour = torch.where(out, -torch.inf, prior.clamp(min=-UNLIKELY)).float()
         return backend(self.device).sieve(self.atlas, memory, group, anchor, tests, limit, self.tolerance, favour)
 
     def _nowhere(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -78,24 +78,35 @@ def telling(numbers, bitmap, atlas: Atlas, tol: Tolerance):
 def sieve(atlas: Atlas, memory, group: int, anchor: int, tests: int, limit: int, tol: Tolerance, favour):
     """As likelihood.sieve; tensors on a CPU."""
     numbers = memory.numbers[group].flatten(0, 1).numpy()
-    hits = numbers[memory.kind[group].flatten().numpy() == 1]
+    hits, at = numbers[memory.kind[group].flatten().numpy() == 1], numbers[anchor]
     hits = hits[spread_out(len(hits))]
+    # what lies far from the anchor says no soonest
+    hits = hits[np.argsort(-np.linalg.norm(hits[:, 6:9] - at[6:9], axis=1), kind="stable")]
     rows, codes, weights = _arrays(atlas)[:3]
     bitmap = memory.bitmap[group].flatten(0, 1).numpy()[anchor]
-    match = np.empty(len(rows), np.float32)
-    _match(rows, codes, weights, numbers[anchor], bitmap, _numbers(tol), tol.surface, tol.colour, tol.winners, match)
-    tried = atlas.turns.numpy()
-    order = _strongest(match + favour.numpy()[atlas.owner.numpy()], tests // 2)
-    order = order[: int((tried[order].cumsum() <= tests).sum())]
-    pairs = int(tried[order].sum())
-    node, angle, score = np.empty(pairs, np.int64), np.empty(pairs, np.float32), np.empty(pairs, np.float32)
+    nodes, favoured = _among(atlas, favour.numpy())
+    match = np.empty(len(nodes), np.float32)
+    _match(rows, codes, weights, nodes, at, bitmap, _numbers(tol), tol.surface, tol.colour, tol.winners, match)
+    order = _strongest(match + favoured, tests // 2)
+    tried = atlas.turns.numpy()[nodes[order]]
+    order, tried = order[tried.cumsum() <= tests], tried[tried.cumsum() <= tests]
+    pairs = int(tried.sum())
+    place, angle, score = np.empty(pairs, np.int64), np.empty(pairs, np.float32), np.empty(pairs, np.float32)
     found = _sieve(
         rows, atlas.owner.numpy(), atlas.corner.numpy(), atlas.shape.numpy(), atlas.offset.numpy(),
-        atlas.nearest.numpy(), np.float32(atlas.voxel), order, tried, match, numbers[anchor], hits, node, angle, score,
+        atlas.nearest.numpy(), np.float32(atlas.voxel), nodes[order], tried, match[order], at, hits, place, angle,
+        score,
     )  # fmt: skip
     best = _strongest(score[:found], limit)
-    node = torch.from_numpy(node[best])
-    return node, torch.from_numpy(angle[best]), torch.from_numpy(match)[node]
+    chosen = order[place[best]]
+    return torch.from_numpy(nodes[chosen]), torch.from_numpy(angle[best]), torch.from_numpy(match[chosen])
+
+
+def _among(atlas: Atlas, favour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes of the objects that aren't ruled out, and the favour of their objects."""
+    kept, first = np.flatnonzero(favour > -np.inf), atlas.first.numpy()
+    nodes = np.concatenate([np.arange(first[o], first[o + 1]) for o in kept])
+    return nodes, np.repeat(favour[kept], np.diff(first)[kept])
 
 
 def _strongest(score: np.ndarray, count: int) -> np.ndarray:
@@ -207,10 +218,10 @@ def _meet(rows, corner, shape, offset, nearest, distance, voxel, o, p, r):
 
 
 @njit(cache=True)
-def _match(rows, codes, weights, s, bitmap, tol, surface, colour, winners, out):
-    """Feature ratios at every node; their floors as plain maxima, which cost no exponential."""
+def _match(rows, codes, weights, nodes, s, bitmap, tol, surface, colour, winners, out):
+    """Feature ratios at nodes; their floors as plain maxima, which cost no exponential."""
     floor = math.log(tol[3])
-    for node in range(len(rows)):
+    for place, node in enumerate(nodes):
         row, total = rows[node], 0.0
         if surface:
             curvature = row[28] - s[21] - 0.5 * ((s[15] - row[14]) ** 2 * row[23] + (s[16] - row[15]) ** 2 * row[24])
@@ -224,12 +235,12 @@ def _match(rows, codes, weights, s, bitmap, tol, surface, colour, winners, out):
                 if bitmap[codes[node, i]]:
                     share += weights[node, i]
             total += max(tol[4] * math.log(share / winners + 0.1) + tol[5], floor)
-        out[node] = total
+        out[place] = total
 
 
 @njit(cache=True)
 def _telling(rows, codes, weights, turns, numbers, bitmap, tol, surface, colour, winners, usual, seeds):
-    match = np.empty(len(rows), np.float32)
+    match, everywhere = np.empty(len(rows), np.float32), np.arange(len(rows))
     for i in range(len(numbers)):
         s = numbers[i].copy()
         curvature, light = 0.0, 0.0
@@ -239,7 +250,7 @@ def _telling(rows, codes, weights, turns, numbers, bitmap, tol, surface, colour,
             light += math.exp(near + row[27] * (s[19] * row[18] + s[20] * row[19]))
         s[21] = usual[i, 0] = math.log(max(curvature / len(rows), SMALLEST))
         s[22] = usual[i, 1] = math.log(max(light / len(rows), SMALLEST))
-        _match(rows, codes, weights, s, bitmap[i], tol, surface, colour, winners, match)
+        _match(rows, codes, weights, everywhere, s, bitmap[i], tol, surface, colour, winners, match)
         best, total = match.max() - FITTING, 0.0
         for k in range(len(rows)):
             if match[k] > best:
@@ -248,22 +259,22 @@ def _telling(rows, codes, weights, turns, numbers, bitmap, tol, surface, colour,
 
 
 @njit(cache=True)
-def _sieve(rows, owner, corner, shape, offset, nearest, voxel, order, tried, match, at, hits, nodes, angles, scores):
+def _sieve(rows, owner, corner, shape, offset, nearest, voxel, nodes, tried, match, at, hits, places, angles, scores):
     count = len(hits)
     arms, normals, reach = _seen_from(at, hits)
     side, p, n = np.zeros(3), np.zeros(3), np.zeros(3)
     allowed, found = 1 + count // 4, 0
-    for node in order:
+    for place, node in enumerate(nodes):
         row = rows[node]
         side[:] = 0.0
         _cross(row[3:6], row[6:9], side, 1.0, 0)
         o = owner[node]
-        for turn in range(tried[node]):
-            angle = 2 * math.pi * turn / tried[node]
-            if tried[node] == 6:
+        for turn in range(tried[place]):
+            angle = 2 * math.pi * turn / tried[place]
+            if tried[place] == 6:
                 angle = (turn % 3 - 1) * ASIDE + (turn // 3) * math.pi
             c, s = math.cos(angle), math.sin(angle)
-            misses, score = 0, match[node]
+            misses, score = 0, match[place]
             for h in range(count):
                 # the turn carries the node's surface frame to the anchor's; its transpose goes back
                 a, b = c * arms[h, 0] + s * arms[h, 1], c * arms[h, 1] - s * arms[h, 0]
@@ -286,7 +297,7 @@ def _sieve(rows, owner, corner, shape, offset, nearest, voxel, order, tried, mat
                         break
                 score += fit
             if misses <= allowed:
-                nodes[found], angles[found], scores[found] = node, angle, score
+                places[found], angles[found], scores[found] = place, angle, score
                 found += 1
     return found
 
