@@ -254,9 +254,14 @@ class Search:
                 self._add(turn.T, -turn.T @ shift, score)
         self._share()
         reach = 2.0 if self.surface.painted else 1.25
-        for k, score in enumerate(self.scores):
+        tried = 0
+        for k in np.argsort(self.scores, kind="stable"):
+            score = self.scores[k]
             missed = [bar for bar in bars if bar <= score < reach * bar]
-            if missed and score <= self.scores[self._inverse(k)] and self._promises(k, max(missed)):
+            if not missed or tried >= self.effort.polished:
+                continue
+            tried += 1
+            if score <= self.scores[self._inverse(k)] and self._promises(k, max(missed)):
                 self._improve(k)
                 self._share(k)
 
@@ -273,7 +278,7 @@ class Search:
 
     def _promises(self, k: int, bar: float) -> bool:
         """Whether a quarter of the points get near the bar at all: most elements that miss it don't."""
-        return self._descend(k, self.effort.points // 4, 80).fun < 1.1 * bar
+        return self._descend(k, self.effort.points // 4, 40).fun < 1.2 * bar
 
     def _improve(self, k: int) -> None:
         best = self._descend(k, None, 120 if self.surface.painted else 70)
@@ -356,7 +361,7 @@ def _group(search: Search, tolerance: float, axis: np.ndarray | None, full: bool
         "rotations": [[round(float(x), 5) + 0.0 for x in quaternions[i]] for i in order],
         "axis": None if axis is None else [round(float(x), 5) + 0.0 for x in axis],
         "full": bool(full),
-        "closed": axis is not None or full or _closed(np.array(turns)),
+        "closed": bool(axis is not None or full or _closed(np.array(turns))),
     }
 
 

@@ -38,6 +38,8 @@ class Effort:
     axes: int = 10
     angles: int = 36
     products: int = 300
+    polished: int = 100
+    """Elements that just miss a tolerance and are improved, the best first."""
 
 
 @dataclass

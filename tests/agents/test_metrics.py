@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import importlib
 import json
@@ -19,10 +20,15 @@ SCRIPTS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def search():
+def scripts():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(SCRIPTS))  # as for a script, whose own folder is on the path
-        yield importlib.import_module("symmetry_search")
+        yield importlib.import_module
+
+
+@pytest.fixture(scope="module")
+def search(scripts):
+    return scripts("symmetry_search")
 
 
 def mesh_of(shape, colours=None):
@@ -66,6 +72,50 @@ def test_a_cylinder_has_an_axis_and_turns_over(search):
 def test_a_sphere_has_all_rotations(search):
     group = groups_of(search, trimesh.creation.icosphere(subdivisions=4, radius=0.05))[0.5]
     assert group["full"]
+
+
+def test_the_nearest_is_that_of_a_search_through_all(scripts):
+    rng = np.random.default_rng(0)
+    known, asked = rng.uniform(-0.02, 0.02, (2000, 3)), rng.uniform(-0.04, 0.04, (300, 3))
+    normals, sides = (n / np.linalg.norm(n, axis=1)[:, None] for n in rng.normal(size=(2, 2000, 3)))
+    found = scripts("symmetry_nearest").Nearest(known, normals, (0.002, 0.2))(asked, sides[:300])
+    along = np.abs(sides[:300] @ normals.T)
+    away = ((asked[:, None] - known) ** 2).sum(-1) / 0.002**2 + 2 * (1 - along) / 0.2**2
+    assert (found == away.argmin(1)).all()
+
+
+def test_the_closest_point_of_a_triangle(scripts):
+    rng = np.random.default_rng(1)
+    corners, points = rng.normal(size=(500, 3, 3)), rng.normal(size=(500, 3)) * 2
+    where, weight = scripts("symmetry_nearest").closest(corners, np.arange(500), points)
+    assert_allclose(where, trimesh.triangles.closest_point(corners, points), atol=1e-9)
+    assert_allclose(np.einsum("nk,nkj->nj", weight, corners), where, atol=1e-12)
+
+
+def test_groups_found_once_are_kept(scripts, tmp_path):
+    symmetry = scripts("symmetry")
+    folder = folder_of(tmp_path, "sheet")
+    old = entry_of(folder / "sheet" / "model.obj", [STILL])
+    assert list(symmetry.survey(str(folder), [0.5, 1.0, 2.0], {"sheet": old})) == [("sheet", old)]
+    for name in ("sheet", "other"):
+        known = metrics.load_symmetry("", path=path) if (path := tmp_path / "groups.json").is_file() else {}
+        symmetry.save(path, name, dict.fromkeys([*known, name], old))
+    assert list(metrics.load_symmetry("", path=path)) == ["sheet", "other"]
+
+
+def test_a_result_is_scored_again_from_its_rows(scripts):
+    over = Rotation.from_rotvec([np.pi, 0, 0]).as_matrix()
+    turns = Rotation.from_quat(shipped("lego")["tolerance"]["1.0"]["rotations"]).as_matrix()
+    rows = [row(object="lego", answer="lego", estimated_rotation=turn.tolist()) for turn in (turns[1], over)]
+    result = {"kept": 1, "rows": [dataclasses.asdict(r) for r in rows], "summary": {}}
+    new = scripts("rescore").rescore(result, "default")
+    assert new["kept"] == 1 and new["rows"][0]["think_ms"] == [1.0, 3.0]
+    first, second = (EpisodeRecord(**r) for r in new["rows"])
+    assert first.rotation_error_deg < 0.01 and first.rotation_error_plain_deg > 89
+    assert second.rotation_error_deg > 170 and second.rotation_error_plain_deg == 180.0
+    summary = new["summary"]
+    assert (summary["within_10deg"], summary["within_10deg_plain"], summary["add_s_median_mm"]) == (0.5, 0.0, 1.5)
+    assert_allclose(summary["rotation_error_median_deg"], second.rotation_error_deg / 2, atol=0.01)
 
 
 def test_rotation_error_takes_the_least_over_the_group():
