@@ -68,9 +68,7 @@ class Column(Protocol):
         `curved`: without slope and information."""
         ...
 
-    def foresee(
-        self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0
-    ) -> Foresight:
+    def foresee(self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0) -> Foresight:
         """The evidence that a column of the batch is expected to find at those places for each pose of the ballot, were
         each of them true: what movements are worth is worked out from it."""
         ...

@@ -14,16 +14,14 @@ from torch import Tensor
 from ..messages import FeatureSchema
 from ..object_map import ROW, SPREAD, ObjectMap
 from .blur import blurred
+from .kernels_atlas import NOTHING, look_up
 
 REACH = 2.5  # voxels: how far from a node its voxels know of it
-NOTHING = -1
-ANYHOW = 13  # among 27 facings the one between all others
 THIRD = 0.38  # a normal's component beyond which it counts as facing along that axis
 SUBSET = 512  # nodes that stand for 'some surface of some object'
 USUAL = slice(30, 32)
 SURE, DIRECTED = 0.15, 0.35  # radians: a principal direction this sure fixes the turn about the normal
 TURNS = 24  # turns tried about the normal where no direction fixes it
-FACING, LEANING = 0.8, 0.25  # cosines: a node faces that way, or at least leans there
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,8 @@ class Atlas:
     first : (o + 1,) int64, first node of each object, and the number of nodes
     corner : (o, 3) float32 metres, low corner of each object's grid, object frame
     shape : (o, 3) int64 voxels;  offset : (o,) int64, first voxel of the object
-    nearest : (v, 27) int32, node nearest to the voxel's centre for each facing (each axis of the normal below -THIRD,
+    entry : (v,) int32, row of `nearest` for each voxel, NOTHING where no node is near
+    nearest : (k, 27) int32, node nearest to the voxel's centre for each facing (each axis of the normal below -THIRD,
         between, or above THIRD), NOTHING if none
     distance : (v,) float32 metres to the nearest node, at most REACH voxels
     voxel : metres
@@ -58,6 +57,7 @@ class Atlas:
     corner: Tensor
     shape: Tensor
     offset: Tensor
+    entry: Tensor
     nearest: Tensor
     distance: Tensor
     voxel: float
@@ -71,15 +71,15 @@ class Atlas:
         parts = [_pack_one(known, schema) for known in maps.values()]
         starts = torch.tensor([0, *(len(p["rows"]) for p in parts)]).cumsum(0)
         offsets = torch.tensor([0, *(len(p["distance"]) for p in parts)]).cumsum(0)
-        for part, start in zip(parts, starts.tolist(), strict=False):
+        rows = torch.tensor([0, *(len(p["nearest"]) for p in parts)]).cumsum(0)
+        for part, start, row in zip(parts, starts.tolist(), rows.tolist(), strict=False):
             part["nearest"] += (part["nearest"] >= 0).int() * start
+            part["entry"] += (part["entry"] >= 0).int() * row
         joined = {key: torch.cat([p[key] for p in parts]) for key in parts[0]}
         owner = torch.repeat_interleave(torch.arange(len(maps)), starts.diff())
         voxel = next(iter(maps.values())).spacing
         joined["table"][:, USUAL] = usual(joined["table"])
-        return cls(
-            tuple(maps), owner=owner, first=starts, offset=offsets[:-1], voxel=voxel, **joined
-        )
+        return cls(tuple(maps), owner=owner, first=starts, offset=offsets[:-1], voxel=voxel, **joined)
 
     def to(self, device: str | torch.device) -> "Atlas":
         """The same atlas on another device."""
@@ -115,8 +115,8 @@ class Atlas:
         voxel = self.voxel_of(obj, point)
         thirds = (normal > THIRD).long() - (normal < -THIRD).long() + 1
         facing = (thirds[..., 0] * 3 + thirds[..., 1]) * 3 + thirds[..., 2]
-        node = self.nearest[voxel.clamp(min=0), facing].long()
-        return torch.where(voxel >= 0, node, NOTHING)
+        entry = torch.where(voxel >= 0, self.entry[voxel.clamp(min=0)].long(), NOTHING)
+        return torch.where(entry >= 0, self.nearest[entry.clamp(min=0), facing].long(), NOTHING)
 
 
 def node_table(rows: Tensor, spread: Tensor, schema: FeatureSchema) -> Tensor:
@@ -163,40 +163,11 @@ def _pack_one(known: ObjectMap, schema: FeatureSchema) -> dict[str, Tensor]:
     voxel, margin = known.spacing, int(REACH) + 1
     corner = points.amin(0) - margin * voxel
     shape = ((points.amax(0) - corner) / voxel).long() + margin + 1
-    cells, nodes, gap = _neighbourhoods(points, corner, shape, voxel)
-    count = int(shape.prod())
-    distance = torch.full((count,), REACH * voxel).scatter_reduce(0, cells, gap, "amin")
-    nearest = torch.stack([_nearest(cells, nodes, gap, normals, facing, count) for facing in range(27)], 1)
+    tables = look_up(points.numpy(), normals.numpy(), corner.numpy(), shape.numpy(), voxel, REACH * voxel)
+    distance, entry, nearest = (torch.from_numpy(x) for x in tables)
     assert rows.shape[1] == ROW and spread.shape[1] == SPREAD
     return {
         "rows": rows, "spread": spread, "table": node_table(rows, spread, schema),
         "codes": codes, "code_weights": weights, "turns": turns, "corner": corner[None],
-        "shape": shape[None], "nearest": nearest, "distance": distance,
+        "shape": shape[None], "entry": entry, "nearest": nearest, "distance": distance,
     }  # fmt: skip
-
-
-def _neighbourhoods(points: Tensor, corner: Tensor, shape: Tensor, voxel: float) -> tuple[Tensor, Tensor, Tensor]:
-    """Every (voxel, node) pair closer than REACH voxels: flat voxel, node, distance in metres."""
-    reach = torch.arange(-int(REACH) - 1, int(REACH) + 2)
-    steps = torch.cartesian_prod(reach, reach, reach)
-    cell = ((points - corner) / voxel).long()[:, None] + steps
-    centre = corner + (cell + 0.5) * voxel
-    gap = (centre - points[:, None]).norm(dim=-1)
-    keep = (gap < REACH * voxel) & ((cell >= 0) & (cell < shape)).all(-1)
-    flat = (cell[..., 0] * shape[1] + cell[..., 1]) * shape[2] + cell[..., 2]
-    node = torch.arange(len(points))[:, None].expand_as(flat)
-    return flat[keep], node[keep], gap[keep]
-
-
-def _nearest(cells, nodes, gap, normals, facing: int, count: int) -> Tensor:
-    """Per voxel the nearest node whose normal leans towards the facing; NOTHING where there is none. No normal has
-    ANYHOW's facing, so that one is for any."""
-    towards = torch.tensor([facing // 9, facing // 3 % 3, facing % 3]).float() - 1
-    lean = normals @ torch.nn.functional.normalize(towards, dim=0) + (facing == ANYHOW)
-    keep = lean[nodes] > LEANING
-    # a node that only leans that way stands behind all that face it; of equals the nearest: distance (whole
-    # micrometres) above, node below, so that the minimum of one integer finds both
-    rank = (gap[keep] * 1e6).long() + (lean[nodes[keep]] < FACING).long() * 1_000_000
-    key = rank * (1 << 32) + nodes[keep]
-    best = torch.full((count,), torch.iinfo(torch.int64).max).scatter_reduce(0, cells[keep], key, "amin")
-    return torch.where(best < torch.iinfo(torch.int64).max, best % (1 << 32), NOTHING).int()

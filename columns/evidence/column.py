@@ -123,9 +123,7 @@ class EvidenceColumn:
         """What each column's memory says of each pose on the ballot; not `curved`: the evidence alone."""
         return backend(self.device).weigh(self.atlas, memory, ballot, self.tolerance, curved)
 
-    def foresee(
-        self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0
-    ) -> Foresight:
+    def foresee(self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0) -> Foresight:
         """What sensations at those places are expected to say of each pose of a ballot, were each of them true."""
         return goals.foresee(self.atlas, ballot.only(group), origin, gaze, self.tolerance, self.schema)
 

@@ -42,9 +42,7 @@ def foresee(
     return Foresight((1 - miss)[..., None] * met + miss[..., None] * nothing[:, None], 1 - miss)
 
 
-def imagine(
-    atlas: Atlas, ballot: Hypotheses, origin: Tensor, gaze: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def imagine(atlas: Atlas, ballot: Hypotheses, origin: Tensor, gaze: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What each of h hypotheses would have a sensor at each of c places sense: numbers (c * h, 24) and kind (c * h) as
     a Memory has them, metres aside of its node at which a surface is met (c, h), see `likelihood.meet`, and that node
     of the atlas (c, h)."""

@@ -53,7 +53,7 @@ def weigh(atlas: Atlas, memory, hypotheses: Hypotheses, tol: Tolerance, curved: 
     slope = np.zeros((groups, columns, count, sides), np.float32)
     information = np.zeros((groups, columns, count, sides, sides), np.float32)
     _weigh(
-        *_arrays(atlas), np.float32(atlas.voxel),
+        *_arrays(atlas),
         memory.numbers.numpy(), memory.kind.numpy(), memory.bitmap.numpy(),
         hypotheses.obj.numpy(), hypotheses.rotation.numpy(), hypotheses.location.numpy(),
         hypotheses.log_evidence.numpy(), hypotheses.turn_sd.numpy(), hypotheses.shift_sd.numpy(),
@@ -82,7 +82,7 @@ def sieve(atlas: Atlas, memory, group: int, anchor: int, tests: int, limit: int,
     hits = hits[spread_out(len(hits))]
     # what lies far from the anchor says no soonest
     hits = hits[np.argsort(-np.linalg.norm(hits[:, 6:9] - at[6:9], axis=1), kind="stable")]
-    rows, codes, weights = _arrays(atlas)[:3]
+    rows, codes, weights, grid = _arrays(atlas)
     bitmap = memory.bitmap[group].flatten(0, 1).numpy()[anchor]
     nodes, favoured = _among(atlas, favour.numpy())
     match = np.empty(len(nodes), np.float32)
@@ -93,9 +93,7 @@ def sieve(atlas: Atlas, memory, group: int, anchor: int, tests: int, limit: int,
     pairs = int(tried.sum())
     place, angle, score = np.empty(pairs, np.int64), np.empty(pairs, np.float32), np.empty(pairs, np.float32)
     found = _sieve(
-        rows, atlas.owner.numpy(), atlas.corner.numpy(), atlas.shape.numpy(), atlas.offset.numpy(),
-        atlas.nearest.numpy(), np.float32(atlas.voxel), nodes[order], tried, match[order], at, hits, place, angle,
-        score,
+        rows, atlas.owner.numpy(), grid, nodes[order], tried, match[order], at, hits, place, angle, score
     )  # fmt: skip
     best = _strongest(score[:found], limit)
     chosen = order[place[best]]
@@ -124,18 +122,22 @@ def meet(atlas: Atlas, obj, origin, ray):
     aside, depth = np.empty(obj.numel(), np.float32), np.empty(obj.numel(), np.float32)
     node = np.empty(obj.numel(), np.int64)
     _meets(
-        atlas.table.numpy(), atlas.corner.numpy(), atlas.shape.numpy(), atlas.offset.numpy(), atlas.nearest.numpy(),
-        atlas.distance.numpy(), np.float32(atlas.voxel), obj.reshape(-1).numpy(), origin.reshape(-1, 3).numpy(),
+        atlas.table.numpy(), grid_of(atlas), obj.reshape(-1).numpy(), origin.reshape(-1, 3).numpy(),
         ray.reshape(-1, 3).numpy(), aside, depth, node,
     )  # fmt: skip
     return tuple(torch.from_numpy(x).view(obj.shape) for x in (aside, depth, node))
 
 
-def _arrays(atlas: Atlas):
+def grid_of(atlas: Atlas):
+    """What look-ups need of an atlas, as one tuple that kernels hand on."""
     return (
-        atlas.table.numpy(), atlas.codes.numpy(), atlas.code_weights.numpy(),
-        atlas.corner.numpy(), atlas.shape.numpy(), atlas.offset.numpy(), atlas.nearest.numpy(), atlas.distance.numpy(),
+        atlas.corner.numpy(), atlas.shape.numpy(), atlas.offset.numpy(), atlas.entry.numpy(), atlas.nearest.numpy(),
+        atlas.distance.numpy(), np.float32(atlas.voxel),
     )  # fmt: skip
+
+
+def _arrays(atlas: Atlas):
+    return atlas.table.numpy(), atlas.codes.numpy(), atlas.code_weights.numpy(), grid_of(atlas)
 
 
 def _numbers(tol: Tolerance) -> np.ndarray:
@@ -151,7 +153,8 @@ def _floored(x, floor):
 
 
 @njit(cache=True, inline="always")
-def _voxel(corner, shape, offset, voxel, o, x, y, z):
+def _voxel(grid, o, x, y, z):
+    corner, shape, offset, voxel = grid[0], grid[1], grid[2], grid[6]
     i = int(math.floor((x - corner[o, 0]) / voxel))
     j = int(math.floor((y - corner[o, 1]) / voxel))
     k = int(math.floor((z - corner[o, 2]) / voxel))
@@ -161,19 +164,21 @@ def _voxel(corner, shape, offset, voxel, o, x, y, z):
 
 
 @njit(cache=True, inline="always")
-def _node(corner, shape, offset, nearest, voxel, o, p, normal):
+def _node(grid, o, p, normal):
     """Nearest node of that facing, or -1."""
-    cell = _voxel(corner, shape, offset, voxel, o, p[0], p[1], p[2])
-    if cell < 0:
+    cell = _voxel(grid, o, p[0], p[1], p[2])
+    entry = grid[3][cell] if cell >= 0 else -1
+    if entry < 0:
         return -1
     facing = 0
     for i in range(3):
         facing = facing * 3 + (2 if normal[i] > THIRD else 0 if normal[i] < -THIRD else 1)
-    return nearest[cell, facing]
+    return grid[4][entry, facing]
 
 
 @njit(cache=True)
-def _meet(rows, corner, shape, offset, nearest, distance, voxel, o, p, r):
+def _meet(rows, grid, o, p, r):
+    corner, shape, distance, voxel = grid[0], grid[1], grid[5], grid[6]
     enter, leave = 0.0, np.inf
     for axis in range(3):
         slope = r[axis] if abs(r[axis]) >= 1e-9 else 1e-9
@@ -186,17 +191,17 @@ def _meet(rows, corner, shape, offset, nearest, distance, voxel, o, p, r):
         if depth >= leave or aside < CERTAIN:
             break
         x, y, z = p[0] + depth * r[0], p[1] + depth * r[1], p[2] + depth * r[2]
-        cell = _voxel(corner, shape, offset, voxel, o, x, y, z)
+        cell = _voxel(grid, o, x, y, z)
         gap = distance[cell] if cell >= 0 else STEP * voxel
         if cell >= 0 and gap < SURFACE:
             aside = min(aside, PASSING)
             away[0], away[1], away[2] = -r[0], -r[1], -r[2]
             point[0], point[1], point[2] = x, y, z
             for _ in range(LOOKS):
-                node = _node(corner, shape, offset, nearest, voxel, o, point, away)
+                node = _node(grid, o, point, away)
                 if node < 0:
                     away[:] = 0.0
-                    node = _node(corner, shape, offset, nearest, voxel, o, point, away)
+                    node = _node(grid, o, point, away)
                 if node < 0:
                     break
                 row = rows[node]
@@ -259,7 +264,7 @@ def _telling(rows, codes, weights, turns, numbers, bitmap, tol, surface, colour,
 
 
 @njit(cache=True)
-def _sieve(rows, owner, corner, shape, offset, nearest, voxel, nodes, tried, match, at, hits, places, angles, scores):
+def _sieve(rows, owner, grid, nodes, tried, match, at, hits, places, angles, scores):
     count = len(hits)
     arms, normals, reach = _seen_from(at, hits)
     side, p, n = np.zeros(3), np.zeros(3), np.zeros(3)
@@ -282,7 +287,7 @@ def _sieve(rows, owner, corner, shape, offset, nearest, voxel, nodes, tried, mat
                 for i in range(3):
                     p[i] = row[i] + a * row[6 + i] + b * side[i] + arms[h, 2] * row[3 + i]
                     n[i] = d * row[6 + i] + e * side[i] + normals[h, 2] * row[3 + i]
-                there = _node(corner, shape, offset, nearest, voxel, o, p, n)
+                there = _node(grid, o, p, n)
                 fit = -4.0
                 if there >= 0:
                     other = rows[there]
@@ -321,11 +326,9 @@ def _seen_from(at, hits):
 
 
 @njit(cache=True)
-def _meets(rows, corner, shape, offset, nearest, distance, voxel, obj, origin, ray, aside, depth, node):
+def _meets(rows, grid, obj, origin, ray, aside, depth, node):
     for i in range(len(obj)):
-        aside[i], depth[i], node[i] = _meet(
-            rows, corner, shape, offset, nearest, distance, voxel, obj[i], origin[i], ray[i]
-        )
+        aside[i], depth[i], node[i] = _meet(rows, grid, obj[i], origin[i], ray[i])
 
 
 @njit(cache=True, inline="always")
@@ -401,7 +404,7 @@ def _feature_ratio(s, row, bitmap, codes, weights, node, tol, winners, surface, 
 
 @njit(cache=True)
 def _weigh(
-    rows, codes, weights, corner, shape, offset, nearest, distance, voxel,
+    rows, codes, weights, grid,
     numbers, kind, bitmap, obj, rotation, location, alive, turn_sd, shift_sd, pivot, tol, surface, colour, winners,
     curved, evidence, slope, information,
 ):  # fmt: skip
@@ -429,16 +432,14 @@ def _weigh(
                     if kind[g, m, t] == 2:
                         _into(rot, s[0] - loc[0], s[1] - loc[1], s[2] - loc[2], away)
                         _into(rot, s[3], s[4], s[5], direction)
-                        aside, _, _ = _meet(
-                            rows, corner, shape, offset, nearest, distance, voxel, o, away, direction
-                        )
+                        aside, _, _ = _meet(rows, grid, o, away, direction)
                         width = MISS_WIDTH + MISS_LEVER * (shift_sd[g, b] + 0.05 * turn_sd[g, b])
                         past = 1 / (1 + math.exp(-(aside - MISS_ASIDE) / width))
                         total_evidence += math.log((MISS_NEAR + MISS_FAR * past) / MISSED_UNKNOWN)
                         continue
                     _into(rot, s[6] - loc[0], s[7] - loc[1], s[8] - loc[2], q)
                     _into(rot, s[9], s[10], s[11], normal)
-                    node = _node(corner, shape, offset, nearest, voxel, o, q, normal)
+                    node = _node(grid, o, q, normal)
                     if node < 0:
                         total_evidence += log_outlier
                         continue
@@ -457,7 +458,7 @@ def _weigh(
                         predicted[i] = (n0[i] + a1 * d1[i] + a2 * d2[i]) * length
                     pose = shift + turn * _dot(arm, arm)
                     height_var, normal_var, direction_var = row[20] + pose, row[21] + turn, row[22] + turn
-                    beyond = max(0.0, math.sqrt(u * u + v * v) - voxel)
+                    beyond = max(0.0, math.sqrt(u * u + v * v) - grid[6])
                     place_ratio = (1 - tol[0]) * DEPTH / math.sqrt(TWO_PI * height_var) * math.exp(
                         -0.5 * residual**2 / height_var - 0.5 * beyond**2 / (4e-6 + pose)
                     ) + tol[0]

@@ -12,23 +12,20 @@ from torch import Tensor
 
 from .atlas import Atlas
 from .hypotheses import Hypotheses
-from .kernels import _clip, _dot, _into, _meet, _out
+from .kernels import _clip, _dot, _into, _meet, _out, grid_of
 from .likelihood import SAG, TILT
 from .memory import HIT, LOST, NUMBERS
 
 STEEPEST = 0.3  # cosine of the slant at which a surface's sag is corrected at most
 
 
-def imagine(
-    atlas: Atlas, ballot: Hypotheses, origin: Tensor, gaze: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def imagine(atlas: Atlas, ballot: Hypotheses, origin: Tensor, gaze: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """As goals.imagine; tensors on a CPU."""
     shape = len(origin), len(ballot)
     numbers, kind = np.zeros((shape[0] * shape[1], NUMBERS), np.float32), np.empty(shape[0] * shape[1], np.int8)
     aside, node = np.empty(shape, np.float32), np.empty(shape, np.int64)
     _imagine(
-        atlas.table.numpy(), atlas.corner.numpy(), atlas.shape.numpy(), atlas.offset.numpy(), atlas.nearest.numpy(),
-        atlas.distance.numpy(), np.float32(atlas.voxel), ballot.obj[0].numpy(), ballot.rotation[0].numpy(),
+        atlas.table.numpy(), grid_of(atlas), ballot.obj[0].numpy(), ballot.rotation[0].numpy(),
         ballot.location[0].numpy(), origin.numpy(), gaze.numpy(), numbers, kind, aside, node,
     )  # fmt: skip
     return torch.from_numpy(numbers), torch.from_numpy(kind), torch.from_numpy(aside), torch.from_numpy(node)
@@ -36,7 +33,7 @@ def imagine(
 
 @njit(cache=True)
 def _imagine(
-    rows, corner, shape, offset, nearest, distance, voxel, obj, rotation, location, origin, gaze, numbers, kind, aside,
+    rows, grid, obj, rotation, location, origin, gaze, numbers, kind, aside,
     nodes,
 ):  # fmt: skip
     start, ray, away, normal, side = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
@@ -45,7 +42,7 @@ def _imagine(
             pair, turn, at = c * len(obj) + h, rotation[h], location[h]
             _into(turn, origin[c, 0] - at[0], origin[c, 1] - at[1], origin[c, 2] - at[2], start)
             _into(turn, gaze[c, 0], gaze[c, 1], gaze[c, 2], ray)
-            beside, depth, node = _meet(rows, corner, shape, offset, nearest, distance, voxel, obj[h], start, ray)
+            beside, depth, node = _meet(rows, grid, obj[h], start, ray)
             aside[c, h], nodes[c, h], kind[pair] = beside, max(node, 0), HIT if node >= 0 else LOST
             if node < 0:
                 continue
