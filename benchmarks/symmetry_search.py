@@ -103,6 +103,8 @@ class Search:
             colour = sample.colour if nearest is None else surface.blurred[stage][nearest]
             damping, step = 1e-2, np.radians((1.0, 0.4)[stage])
             old = surface.residuals(turn, shift, sample, colour, stage, rough)
+            if stage and np.mean(np.sum(old[:, 6:] ** 2, axis=1)) > (1.25 * max(TOLERANCES)) ** 2:
+                return turn, shift  # even colours averaged are too far off
             for trial in range(6):
                 if np.mean(old**2) > limit * (5.0 - trial if rough else 1.0):
                     return turn, shift
