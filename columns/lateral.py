@@ -187,10 +187,11 @@ def consensus(
     log_posterior. `prior` (g, objects + 1): what was believed of the object before, log."""
     posterior = log_posterior(total, obj, objects, trust, floors[0], prior)
     best, odds = log_odds(posterior)
-    each = obj[:, None].expand(views.shape)
-    own = None if prior is None else prior[:, None]
-    pairs = ((views, floors[1]), (alone, floors[2]))
-    after, before = (log_posterior(x, each, objects, trust, floor, own) for x, floor in pairs)
+    after = before = posterior[:, None]
+    if views.shape[1] > 1:
+        each, own = obj[:, None].expand(views.shape), None if prior is None else prior[:, None]
+        pairs = ((views, floors[1]), (alone, floors[2]))
+        after, before = (log_posterior(x, each, objects, trust, floor, own) for x, floor in pairs)
     favoured = torch.where((obj == best[:, None]) | (best[:, None] == objects), total, -torch.inf)
     row = favoured.argmax(1)
     at = torch.arange(len(row), device=row.device)

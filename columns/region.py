@@ -19,7 +19,7 @@ from .messages import Consensus, Movement, Pose, Sensation, Vote
 
 SEEDING = 3  # sensations that always suggest new poses; later ones do when the best pose explains them badly
 OUTLIER = math.log(0.03)  # nats of a reading that no pose explains
-POLISHED, POLISHING = 32, 8  # poses refined once more at the end, and how often
+POLISHED, POLISHING = 8, 8  # poses of the object named that are refined once more at the end, and how often
 UNEXPECTED = -1.0  # nats of a sensation at the best pose so far below which new poses are looked for
 FITTING = 6.5  # nats a sensation: what a right pose explains on average, or more
 
@@ -132,7 +132,7 @@ class Region:
 
     def _widen(self, belief: Belief, ballot: Hypotheses) -> Hypotheses:
         """Poses that the sensations suggest, weighed by everything remembered, put on the ballot too."""
-        share = 1 if belief.steps == 1 else 4 if belief.steps <= SEEDING else 16
+        share = 1 if belief.steps == 1 else 4 if belief.steps <= SEEDING else 8
         limit = self.first_cap // share
         favour = None if belief.consensus is None else belief.consensus.log_posterior[:, :-1]
         for kind, memory in zip(self.kinds, belief.memories, strict=True):
@@ -179,7 +179,9 @@ class Region:
         way one step a sensation has to do."""
         if belief.consensus is None or len(belief.ballot) == 0:
             return belief
-        few = prune(belief.ballot, POLISHED)
+        ballot = belief.ballot
+        named = torch.where(ballot.obj == belief.consensus.object_index[:, None], ballot.log_evidence, -math.inf)
+        few = prune(replace(ballot, log_evidence=named), POLISHED)
         if len(few) == 0:
             return belief  # no pose is left
         for _ in range(POLISHING):
@@ -187,8 +189,7 @@ class Region:
             few = refine.step(few, votes.slope, votes.information)
         votes = self.lateral.pool(self.vote(belief, few))
         few = refine.with_evidence(few, votes.log_evidence, votes.information)
-        named = few.obj == belief.consensus.object_index[:, None]
-        row = torch.where(named, few.log_evidence, -math.inf).argmax(1)
+        row = few.log_evidence.argmax(1)
         at = torch.arange(len(row), device=row.device)
         pose = Pose(few.location[at, row], few.rotation[at, row])
         return replace(belief, consensus=replace(belief.consensus, pose=pose))

@@ -16,6 +16,7 @@ from .atlas import DIRECTED, Atlas
 
 ASIDE = 0.25  # radians: turns tried to both sides of a direction that is not so sure
 SAME_SHIFT, SAME_TURN = 0.004, 0.08  # metres, radians: closer poses are one hypothesis
+PRIME = 103  # of the hash of a cell, its powers within 64 bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,15 +161,11 @@ def without_repeats(hypotheses: Hypotheses) -> Hypotheses:
     # where the pivot lies on the object: a turn about a far origin must not look like a shift
     at = (hypotheses.rotation.transpose(-1, -2) @ offset[..., None])[..., 0]
     cell = torch.cat([at / SAME_SHIFT, hypotheses.rotation[..., :2].flatten(-2) / SAME_TURN], -1).round().long()
-    key = hypotheses.obj
-    for part in cell.unbind(-1):
-        key = key * 1_000_003 + part
-    key = key * 1_000_003 + torch.arange(len(key), device=key.device)[:, None]
-    order = hypotheses.log_evidence.flatten().argsort(descending=True, stable=True)
-    _, inverse = torch.unique(key.flatten()[order], return_inverse=True)
-    place = torch.arange(len(order), device=order.device)
-    first = torch.full_like(place, len(order)).scatter_reduce(0, inverse, place, "amin")
-    repeated = torch.empty(len(order), dtype=torch.bool, device=order.device)
-    repeated[order] = first[inverse] != place
-    kept = torch.where(repeated.view_as(key), -math.inf, hypotheses.log_evidence)
-    return replace(hypotheses, log_evidence=kept)
+    steps = torch.tensor([PRIME**k for k in range(cell.shape[-1])], device=cell.device)
+    key = hypotheses.obj * PRIME ** len(steps) + (cell * steps).sum(-1)
+    order = hypotheses.log_evidence.argsort(dim=1, descending=True, stable=True)
+    # sorted by key, stably: of equal keys the strongest comes first
+    key, place = key.gather(1, order).sort(dim=1, stable=True)
+    again = torch.cat([torch.zeros_like(key[:, :1], dtype=torch.bool), key[:, 1:] == key[:, :-1]], 1)
+    repeated = torch.zeros_like(again).scatter_(1, order.gather(1, place), again)
+    return replace(hypotheses, log_evidence=hypotheses.log_evidence.masked_fill(repeated, -math.inf))
