@@ -38,7 +38,8 @@ SUITES = {"ycb10": "monty_distinct10", "ycb10similar": "monty_similar10", "ycb77
 KEYS = (
     "correct", "undecided", "sensations_median", "sensations_p95", "rotation_error_median_deg", "within_10deg",
     "rotation_error_half_median_deg", "within_10deg_half", "rotation_error_double_median_deg", "within_10deg_double",
-    "rotation_error_plain_median_deg", "within_10deg_plain", "add_s_median_mm", "think_ms_median", "think_ms_p95", "episodes",
+    "rotation_error_plain_median_deg", "within_10deg_plain", "add_s_median_mm", "think_ms_median", "think_ms_p95",
+    "episodes",
 )  # fmt: skip
 
 
