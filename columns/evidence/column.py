@@ -24,7 +24,7 @@ from .memory import BACKGROUND, HIT, SEEDS, Memory, unpacked
 
 UNLIKELY = 4.0  # nats by which an object that is out of favour is searched later
 RULED_OUT, RIVALS = 10.0, 8  # nats behind the best at which it isn't searched at all, unless it is among so many best
-TRIES = 20  # node-turn pairs tried for each seed that is asked for, at most
+TRIES = 12  # node-turn pairs tried for each seed that is asked for, at most
 
 
 @dataclass(frozen=True, slots=True)
