@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import json
 import platform
+import shutil
 import subprocess
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
@@ -101,12 +102,17 @@ def learn(args: argparse.Namespace, experiment: Experiment, names: tuple[str, ..
     )
 
 
-def episodes(job: tuple[argparse.Namespace, str, tuple[int, ...], int]) -> list[EpisodeRecord]:
-    """All episodes of one object, in a process of its own."""
-    args, name, seeds, rotations = job
+def episodes(job: tuple[argparse.Namespace, str, int, Path]) -> list[EpisodeRecord]:
+    """All episodes of one object, in a process of its own; kept, so that a run that was cut off goes on here."""
+    args, name, rotations, kept = job
+    file = kept / f"{name}.json"
+    if file.is_file():
+        return [EpisodeRecord(**row) for row in json.loads(file.read_text())]
     torch.set_num_threads(1)
     agent = agent_of(args)
-    return [play(agent, name, s, r, traced=False) for s in seeds for r in range(rotations)]
+    records = [play(agent, name, s, r, traced=False) for s in args.seeds for r in range(rotations)]
+    write_whole(file, json.dumps([asdict(record) for record in records]).encode())
+    return records
 
 
 def agent_of(args: argparse.Namespace) -> Agent:
@@ -123,21 +129,33 @@ def _agent(experiment: Experiment, root: Path) -> Agent:
 
 
 def run(args: argparse.Namespace) -> dict:
-    """Learn what is missing, play all episodes and write the result file: what it holds."""
+    """Learn what is missing, play all episodes and write the result file: what it holds. A run of the same settings
+    and commit that was cut off goes on where it was."""
     torch.set_num_threads(1)
     experiment = experiment_of(args)
     names = shared_catalogue(experiment.world.objects).names
     learn(args, experiment, names)
     rotations = args.rotations or (3 if args.suite == "ycb77" else 10)
-    jobs = [(args, name, tuple(args.seeds), rotations) for name in names]
+    head = described(args, experiment)
+    kept = unfinished(args, head, rotations)
+    jobs = [(args, name, rotations, kept) for name in names]
     records: list[EpisodeRecord] = []
     with ProcessPoolExecutor(args.workers) as pool:
         for done in track(pool.map(episodes, jobs), f"{args.suite}, {args.policy}", total=len(jobs)):
             records += done
     rows = [{k: v for k, v in asdict(record).items() if k != "trace"} for record in records]
-    result = described(args, experiment) | {"summary": summarise(records), "rows": [rounded(row) for row in rows]}
+    result = head | {"summary": summarise(records), "rows": [rounded(row) for row in rows]}
     write(output_of(args), result)
+    shutil.rmtree(kept)
     return result
+
+
+def unfinished(args: argparse.Namespace, head: dict, rotations: int) -> Path:
+    """Where the episodes of a run are kept until it is done."""
+    settings = json.dumps([head, rotations, args.moves, args.objects], sort_keys=True)
+    folder = args.maps.parent / "unfinished" / hashlib.sha256(settings.encode()).hexdigest()[:12]
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def output_of(args: argparse.Namespace) -> Path:
