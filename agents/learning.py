@@ -66,15 +66,19 @@ class Learner:
         self.block = math.radians(PITCH) * side
         self.readings = 0
 
-    def learn(self, name: str) -> ObjectMap:
-        """The map of one object. Raises ValueError if nothing was seen of it."""
+    def learn(self, name: str, bearings: np.ndarray | None = None) -> ObjectMap:
+        """The map of one object. Raises ValueError if nothing was seen of it.
+
+        bearings : (k, 3) unit, object frame: where it is looked at from; the 14 views if not given
+        """
         learn = self.experiment.learn
         if learn.movement != "views":
             (known,) = self.growing(name, (learn.glances,))
             looked = f"{learn.glances} glances"
         else:
-            known, looked = self._empty(), "14 views"
-            for bearing in views():
+            bearings = views() if bearings is None else bearings
+            known, looked = self._empty(), f"{len(bearings)} views"
+            for bearing in bearings:
                 known = _insert(known, list(self._scan(name, bearing)), self.schema)
         if len(known) == 0:
             raise ValueError(f"saw nothing of {name!r} from {looked}: is it smaller than a millimetre, or hollow?")
