@@ -23,6 +23,8 @@ from cortical.agents.episode import EpisodeRecord
 from cortical.agents.metrics import Symmetries, Symmetry, load_symmetry, rotation_error, summarise
 
 TOLERANCES = {"": 1.0, "_half": 0.5, "_double": 2.0}
+DIGITS = 0.01
+"""Degrees: what the five digits of the poses in a file don't tell apart. An error that changed less stays."""
 
 
 def source_of(command: str, objects: str | None) -> str:
@@ -39,7 +41,7 @@ def rescored(row: EpisodeRecord, tables: dict[str, Symmetries]) -> EpisodeRecord
     poses = np.array(row.estimated_rotation), np.array(row.rotation)
     groups = {tag: table[row.object] for tag, table in tables.items()} | {"_plain": Symmetry()}
     errors = {f"rotation_error{tag}_deg": math.degrees(rotation_error(*poses, group)) for tag, group in groups.items()}
-    return replace(row, **errors)
+    return replace(row, **{key: new for key, new in errors.items() if abs(new - getattr(row, key)) > DIGITS})
 
 
 def rescore(result: dict, source: str) -> dict:
@@ -50,7 +52,8 @@ def rescore(result: dict, source: str) -> dict:
         row | rounded({key: getattr(record, key) for key in row if key.startswith("rotation_error")})
         for row, record in zip(result["rows"], records, strict=True)
     ]
-    return result | {"summary": summarise(records), "rows": kept}
+    figures = {key: value for key, value in summarise(records).items() if "rotation_error" in key or "10deg" in key}
+    return result | {"summary": result["summary"] | figures, "rows": kept}
 
 
 def by_seeds(result: dict) -> Iterator[tuple[str, dict]]:

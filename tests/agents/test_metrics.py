@@ -107,7 +107,7 @@ def test_a_result_is_scored_again_from_its_rows(scripts):
     over = Rotation.from_rotvec([np.pi, 0, 0]).as_matrix()
     turns = Rotation.from_quat(shipped("lego")["tolerance"]["1.0"]["rotations"]).as_matrix()
     rows = [row(object="lego", answer="lego", estimated_rotation=turn.tolist()) for turn in (turns[1], over)]
-    result = {"kept": 1, "rows": [dataclasses.asdict(r) for r in rows], "summary": {}}
+    result = {"kept": 1, "rows": [dataclasses.asdict(r) for r in rows], "summary": {"add_s_median_mm": 1.5}}
     new = scripts("rescore").rescore(result, "default")
     assert new["kept"] == 1 and new["rows"][0]["think_ms"] == [1.0, 3.0]
     first, second = (EpisodeRecord(**r) for r in new["rows"])
