@@ -159,7 +159,7 @@ def wrong_name(row: Row) -> bool:
 def share(rows: Sequence[Row], counts: Callable[[Row], bool]) -> dict[str, Any]:
     """How often of how many, the share (None of nothing) and its Wilson interval."""
     times, of = sum(map(counts, rows)), len(rows)
-    return {"times": times, "of": of, "share": times / of if of else None, "interval": wilson(times, of)}
+    return {"times": times, "of": of, "share": times / of if of else None, "interval": [*wilson(times, of)]}
 
 
 def answers(rows: Sequence[Row]) -> dict[str, Any]:

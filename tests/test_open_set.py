@@ -83,4 +83,4 @@ def test_answers_are_counted_by_what_was_shown():
 
 
 def test_of_nothing_there_is_no_share():
-    assert open_set.summary([])["unknown_flagged"] == {"times": 0, "of": 0, "share": None, "interval": (0.0, 1.0)}
+    assert open_set.summary([])["unknown_flagged"] == {"times": 0, "of": 0, "share": None, "interval": [0.0, 1.0]}
