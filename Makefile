@@ -39,7 +39,7 @@ test: $(VENV)/.test-installed
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
 	$(BIN)/pyright
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 # tests/fuzz holds 19 such tests, so that 5,500 cases of each are 10^5; guided.py adds those of a fuzzer that sees coverage.
 nightly: $(VENV)/.test-installed

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..messages import FeatureSchema
 from ..object_map import ROW, SPREAD, ObjectMap
 from .blur import blurred
-from .kernels_atlas import NOTHING, look_up
+from .compiled.look_up import NOTHING, look_up
 
 REACH = 2.5  # voxels: how far from a node its voxels know of it
 THIRD = 0.38  # a normal's component beyond which it counts as facing along that axis

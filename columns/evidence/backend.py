@@ -4,9 +4,10 @@ from types import ModuleType
 
 import torch
 
-from . import kernels, likelihood
+from . import likelihood
+from .compiled import likelihood as compiled
 
 
 def backend(device: torch.device) -> ModuleType:
     """A module with `telling`, `weigh`, `sieve` and `meet`."""
-    return kernels if device.type == "cpu" else likelihood
+    return compiled if device.type == "cpu" else likelihood

@@ -24,7 +24,6 @@ from .memory import BACKGROUND, HIT, SEEDS, Memory, unpacked
 
 UNLIKELY = 4.0  # nats by which an object that is out of favour is searched later
 RULED_OUT, RIVALS = 10.0, 8  # nats behind the best at which it isn't searched at all, unless it is among so many best
-TRIES = 12  # node-turn pairs tried for each seed that is asked for, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ class EvidenceColumn:
         if not bool(hit.any()):
             return nothing(len(hit), self.device)
         anchor = self._anchor(memory, hit)
-        tests = min(self.tests, TRIES * limit) if len(memory) > 1 else limit
+        tests = self.tests if len(memory) > 1 else limit
         prior = torch.zeros(len(hit), len(self.atlas.names), device=self.device) if prior is None else prior
         found = [
             self._lay(memory, g, int(at), tests, limit, prior[g]) if bool(hit[g].any()) else self._nowhere()

@@ -17,9 +17,9 @@ from ..foresight import Foresight
 from ..messages import FeatureSchema
 from .atlas import USUAL, Atlas
 from .backend import backend
+from .compiled.goals import STEEPEST
+from .compiled.goals import imagine as compiled
 from .hypotheses import Hypotheses
-from .kernels_foresight import STEEPEST
-from .kernels_foresight import imagine as compiled
 from .likelihood import MISSED_UNKNOWN, SAG, TILT, Tolerance, missed
 from .memory import HIT, LOST, Memory
 

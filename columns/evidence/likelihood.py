@@ -19,7 +19,7 @@ surface, the less the hypothesis expected to see nothing.
 
 `weigh` gives L summed over a column's memory with its slope and Gauss-Newton information by a small turn w and shift
 t of the pose about a pivot c: R' = exp(w) R, T' = c + exp(w) (T - c) + t. This is the reference in plain torch, for
-any device; kernels.py has the same for a CPU, compiled.
+any device; compiled/ has the same for a CPU, compiled.
 """
 
 import math

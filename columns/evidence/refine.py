@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from ..geometry import orthonormal, rotation_from_vector
-from . import kernels_refine
+from .compiled import refine as compiled
+from .compiled.refine import FARTHEST_SHIFT, FARTHEST_TURN
 from .hypotheses import Hypotheses
-from .kernels_refine import FARTHEST_SHIFT, FARTHEST_TURN
 
 OWN_TURN, OWN_SHIFT = 0.08, 0.003  # sd of a hypothesis' own neighbourhood: radians, metres
 DAMPING = np.array([OWN_TURN**-2] * 3 + [OWN_SHIFT**-2] * 3)
@@ -29,7 +29,7 @@ LOG_VOLUME = math.log(8 * math.pi**2) + 3 * math.log(0.1)
 
 def step(hypotheses: Hypotheses, slope: Tensor, information: Tensor) -> Hypotheses:
     """Each pose moved to the top of its quadratic model: slope (g, b, 6), information (g, b, 6, 6), summed votes."""
-    move = kernels_refine.step if slope.device.type == "cpu" else moved
+    move = compiled.step if slope.device.type == "cpu" else moved
     parts = hypotheses.rotation, hypotheses.location, hypotheses.pivot
     rotation, location = move(*parts, slope, information, DAMPING)
     return replace(hypotheses, rotation=rotation, location=location)
@@ -60,7 +60,7 @@ def with_evidence(hypotheses: Hypotheses, log_likelihood: Tensor, information: T
 def neighbourhood_evidence(log_likelihood: Tensor, information: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Laplace's approximation for poses of log-likelihood (...) and information (..., 6, 6): log evidence, and the
     largest sd of a turn (radians) and a shift (metres), each (...)."""
-    measure = kernels_refine.neighbourhood if information.device.type == "cpu" else neighbourhood
+    measure = compiled.neighbourhood if information.device.type == "cpu" else neighbourhood
     half_log_det, turn_sd, shift_sd = measure(information, DAMPING)
     return log_likelihood + 3 * math.log(2 * math.pi) - half_log_det - LOG_VOLUME, turn_sd, shift_sd
 

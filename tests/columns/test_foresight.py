@@ -10,8 +10,8 @@ from scipy.stats import spearmanr
 from torch.nn.functional import normalize
 
 from cortical.columns.evidence import goals
-from cortical.columns.evidence import kernels_foresight as compiled
 from cortical.columns.evidence.column import EvidenceColumn
+from cortical.columns.evidence.compiled import goals as compiled
 from cortical.columns.evidence.hypotheses import Hypotheses
 from cortical.columns.evidence.memory import HIT
 from cortical.columns.foresight import FLATTENED, Foresight, information, odds_of_object, worth

@@ -96,9 +96,7 @@ def test_surface_frames_are_right_handed(normal, other, angle):
 @quick
 @given(rotations, st.integers(0, 1000))
 def test_orthonormal_mends_a_worn_frame(rotation, seed):
-    worn = rotation + 0.01 * torch.randn(
-        3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed)
-    )
+    worn = rotation + 0.01 * torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
     assert is_rotation(orthonormal(worn))
     assert rotation_angle(orthonormal(worn), rotation) < 0.1
     assert close(orthonormal(rotation), rotation)

@@ -84,9 +84,7 @@ def test_more_rounds_bring_columns_closer_to_the_sum():
     sent = votes(16)
     total = sent.sum(1, keepdim=True)
     graph = topology("ring", 16)
-    off = [
-        float((Lateral.over(graph, rounds).exchange(sent) - total).abs().max()) for rounds in (10, 40, 160)
-    ]
+    off = [float((Lateral.over(graph, rounds).exchange(sent) - total).abs().max()) for rounds in (10, 40, 160)]
     assert off[0] > off[1] > off[2]
 
 

@@ -47,9 +47,7 @@ def readings(name, count, seed, pose=None, schema=SCHEMA, noise=0.5):
         weights = torch.randn(5, BITS, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
         code = (torch.cat([curvature / 4, hsv], 1) @ weights).topk(WINNERS).indices.sort().values
     pose = pose or Pose(torch.zeros(3), torch.eye(3))
-    point, normal, direction, curvature, hsv = (
-        x.float() for x in (point, normal, vectors[:, :, 2], curvature, hsv)
-    )
+    point, normal, direction, curvature, hsv = (x.float() for x in (point, normal, vectors[:, :, 2], curvature, hsv))
     tilt = rotation_from_vector(noise * schema.normal_sd * torch.randn(count, 3, generator=g)) @ pose.rotation
     normal, direction = ((tilt @ v[..., None])[..., 0] for v in (normal, direction))
     location = pose.apply(point) + noise * schema.location_sd * torch.randn(count, 3, generator=g)
@@ -69,9 +67,7 @@ def learnt(schema):
     for name in SHAPES:
         r = readings(name, 3000, 0, schema=schema, noise=0.0)
         empty = ObjectMap.empty(0.004, 2 * WINNERS if schema.code_bits else 0)
-        maps[name] = empty.insert(
-            r.location, r.normal, r.direction, r.curvature, r.hsv, r.code, schema.code_bits
-        )
+        maps[name] = empty.insert(r.location, r.normal, r.direction, r.curvature, r.hsv, r.code, schema.code_bits)
     return Atlas.pack(maps, schema)
 
 
@@ -339,11 +335,7 @@ def garbage(count):
     curvature = (4 * torch.randn(count, 2, generator=g)).sort(descending=True).values
     code, yes = torch.zeros(count, 0, dtype=torch.int64), torch.ones(count, dtype=torch.bool)
     hsv = torch.rand(count, 3, generator=g)
-    return Sensation(
-        location - 0.15 * gaze, gaze, location, normal, direction, curvature, hsv, code, yes, yes
-    )
-
-
+    return Sensation(location - 0.15 * gaze, gaze, location, normal, direction, curvature, hsv, code, yes, yes)
 
 
 @pytest.mark.parametrize("columns", [1, 4])
@@ -375,9 +367,7 @@ def test_lost_and_spoilt_readings_change_no_belief(atlas):
     spoilt = readings("pebble", 2, 1)
     spoilt.location[0], spoilt.curvature[1] = torch.nan, torch.inf
     later = region.step(belief, spoilt[None])
-    torch.testing.assert_close(
-        later.consensus.log_posterior, belief.consensus.log_posterior, atol=0.5, rtol=0.05
-    )
+    torch.testing.assert_close(later.consensus.log_posterior, belief.consensus.log_posterior, atol=0.5, rtol=0.05)
     assert torch.isfinite(later.ballot.location).all()
     assert int(later.consensus.object_index) == int(belief.consensus.object_index) == 0
     for memory in later.memories:

@@ -24,9 +24,7 @@ def learnt(readings=200, seed=0, slots=8, spacing=0.004):
     curvature = torch.randn(readings, 2, generator=g)
     code = torch.rand(readings, 64, generator=g).topk(4).indices if slots else torch.zeros(readings, 0).long()
     hsv = torch.rand(readings, 3, generator=g)
-    return ObjectMap.empty(spacing, slots).insert(
-        0.05 * normal, normal, direction, curvature, hsv, code, code_bits=64
-    )
+    return ObjectMap.empty(spacing, slots).insert(0.05 * normal, normal, direction, curvature, hsv, code, code_bits=64)
 
 
 def same(a, b):

@@ -74,9 +74,9 @@ def touches_by_enumeration(table, target, columns, repeats, touched=frozenset())
     sets = list(itertools.combinations(pool, min(columns, len(pool))))
     ways = [touched | frozenset(chosen) for chosen in sets]
     back = sum(way == touched for way in ways) / len(ways)
-    onward = sum(
-        touches_by_enumeration(table, target, columns, repeats, way) for way in ways if way != touched
-    ) / len(ways)
+    onward = sum(touches_by_enumeration(table, target, columns, repeats, way) for way in ways if way != touched) / len(
+        ways
+    )
     return (1.0 + onward) / (1.0 - back)
 
 
@@ -84,9 +84,7 @@ def touches_by_enumeration(table, target, columns, repeats, touched=frozenset())
 def test_exact_means_by_enumeration(columns, repeats):
     """Over all worlds of three objects with three points and two symbols."""
     rows = list(itertools.product(range(2), repeat=3))
-    means = [
-        touches_by_enumeration(table, table[0], columns, repeats) for table in itertools.product(rows, repeat=3)
-    ]
+    means = [touches_by_enumeration(table, table[0], columns, repeats) for table in itertools.product(rows, repeat=3)]
     exact = passive_touches(3, 3, 2, columns, repeats)
     assert exact == pytest.approx(sum(means) / len(means), rel=1e-12)
 
@@ -125,9 +123,7 @@ def test_posterior_is_bayes_rule(noise):
         belief = update(maps, belief, points, symbols)
         for w, e in itertools.product(range(3), range(2)):
             likely = [
-                math.prod(
-                    chance(maps, w, o, int(p[w, e, c]), int(s[w, e, c])) for p, s in told for c in range(columns)
-                )
+                math.prod(chance(maps, w, o, int(p[w, e, c]), int(s[w, e, c])) for p, s in told for c in range(columns))
                 for o in range(6)
             ]
             wanted = torch.tensor(likely, dtype=torch.float64) / sum(likely)

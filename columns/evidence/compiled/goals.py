@@ -10,11 +10,13 @@ import torch
 from numba import njit
 from torch import Tensor
 
-from .atlas import Atlas
-from .hypotheses import Hypotheses
-from .kernels import _clip, _dot, _into, _meet, _out, grid_of
-from .likelihood import SAG, TILT
-from .memory import HIT, LOST, NUMBERS
+from ..atlas import Atlas
+from ..hypotheses import Hypotheses
+from ..likelihood import SAG, TILT
+from ..memory import HIT, LOST, NUMBERS
+from .grid import grid_of
+from .rays import meet_one
+from .vectors import clip, dot, into, out_of
 
 STEEPEST = 0.3  # cosine of the slant at which a surface's sag is corrected at most
 
@@ -40,9 +42,9 @@ def _imagine(
     for c in range(len(origin)):
         for h in range(len(obj)):
             pair, turn, at = c * len(obj) + h, rotation[h], location[h]
-            _into(turn, origin[c, 0] - at[0], origin[c, 1] - at[1], origin[c, 2] - at[2], start)
-            _into(turn, gaze[c, 0], gaze[c, 1], gaze[c, 2], ray)
-            beside, depth, node = _meet(rows, grid, obj[h], start, ray)
+            into(turn, origin[c, 0] - at[0], origin[c, 1] - at[1], origin[c, 2] - at[2], start)
+            into(turn, gaze[c, 0], gaze[c, 1], gaze[c, 2], ray)
+            beside, depth, node = meet_one(rows, grid, obj[h], start, ray)
             aside[c, h], nodes[c, h], kind[pair] = beside, max(node, 0), HIT if node >= 0 else LOST
             if node < 0:
                 continue
@@ -50,16 +52,16 @@ def _imagine(
             n, d1, d2, k1, k2 = row[3:6], row[6:9], row[9:12], row[12], row[13]
             for i in range(3):
                 away[i] = start[i] + depth * ray[i] - row[i]
-            u, v = _dot(away, d1), _dot(away, d2)
+            u, v = dot(away, d1), dot(away, d2)
             # from the tangent plane down to the node's quadric, and its normal there
-            depth -= _clip(0.5 * (k1 * u * u + k2 * v * v), SAG) / min(_dot(n, ray), -STEEPEST)
-            tilt1, tilt2 = _clip(k1 * u, TILT), _clip(k2 * v, TILT)
+            depth -= clip(0.5 * (k1 * u * u + k2 * v * v), SAG) / min(dot(n, ray), -STEEPEST)
+            tilt1, tilt2 = clip(k1 * u, TILT), clip(k2 * v, TILT)
             for i in range(3):
                 away[i] = n[i] + tilt1 * d1[i] + tilt2 * d2[i]
-            _out(turn, away, normal)
-            _out(turn, d1, side)
+            out_of(turn, away, normal)
+            out_of(turn, d1, side)
             _unit(normal)
-            along = _dot(side, normal)
+            along = dot(side, normal)
             for i in range(3):
                 side[i] -= along * normal[i]
             _unit(side)
@@ -73,6 +75,6 @@ def _imagine(
 
 @njit(cache=True, inline="always")
 def _unit(v):
-    length = math.sqrt(_dot(v, v))
+    length = math.sqrt(dot(v, v))
     for i in range(3):
         v[i] /= length

@@ -1,0 +1,90 @@
+"""`telling`, `sieve`, `weigh` and `meet` for a CPU, compiled. The same formulas as the plain reference in
+evidence/likelihood.py, which the tests compare them with."""
+
+import numpy as np
+import torch
+
+from ...messages import Vote
+from ..atlas import SUBSET, Atlas
+from ..hypotheses import Hypotheses
+from ..likelihood import Tolerance, spread_out
+from .grid import grid_of
+from .rays import meet_all
+from .seeding import among, match_nodes, sieve_all, strongest, tell_all
+from .weighing import weigh_all
+
+
+def weigh(atlas: Atlas, memory, hypotheses: Hypotheses, tol: Tolerance, curved: bool = True) -> Vote:
+    """As likelihood.weigh; tensors on a CPU."""
+    groups, columns, _ = memory.kind.shape
+    count, sides = len(hypotheses), 6 if curved else 0
+    evidence = np.zeros((groups, columns, count), np.float32)
+    slope = np.zeros((groups, columns, count, sides), np.float32)
+    information = np.zeros((groups, columns, count, sides, sides), np.float32)
+    weigh_all(
+        *_arrays(atlas),
+        memory.numbers.numpy(), memory.kind.numpy(), memory.bitmap.numpy(),
+        hypotheses.obj.numpy(), hypotheses.rotation.numpy(), hypotheses.location.numpy(),
+        hypotheses.log_evidence.numpy(), hypotheses.turn_sd.numpy(), hypotheses.shift_sd.numpy(),
+        hypotheses.pivot.numpy(), _numbers(tol), tol.surface, tol.colour, tol.winners, curved,
+        evidence, slope, information,
+    )  # fmt: skip
+    return Vote(torch.from_numpy(evidence), torch.from_numpy(slope), torch.from_numpy(information))
+
+
+def telling(numbers, bitmap, atlas: Atlas, tol: Tolerance):
+    """As likelihood.telling; tensors on a CPU."""
+    few, flat = atlas.subset(SUBSET), numbers.reshape(-1, numbers.shape[-1])
+    bitmap = bitmap.reshape(len(flat), -1)
+    usual, seeds = np.empty((len(flat), 2), np.float32), np.empty(len(flat), np.float32)
+    tell_all(
+        few["table"].numpy(), few["codes"].numpy(), few["code_weights"].numpy(), few["turns"].numpy(), flat.numpy(),
+        bitmap.numpy(), _numbers(tol), tol.surface, tol.colour, tol.winners, usual, seeds,
+    )  # fmt: skip
+    return torch.from_numpy(usual).view(*numbers.shape[:-1], 2), torch.from_numpy(seeds).view(numbers.shape[:-1])
+
+
+def sieve(atlas: Atlas, memory, group: int, anchor: int, tests: int, limit: int, tol: Tolerance, favour):
+    """As likelihood.sieve; tensors on a CPU."""
+    numbers = memory.numbers[group].flatten(0, 1).numpy()
+    hits, at = numbers[memory.kind[group].flatten().numpy() == 1], numbers[anchor]
+    hits = hits[spread_out(len(hits))]
+    # what lies far from the anchor says no soonest
+    hits = hits[np.argsort(-np.linalg.norm(hits[:, 6:9] - at[6:9], axis=1), kind="stable")]
+    rows, codes, weights, grid = _arrays(atlas)
+    bitmap = memory.bitmap[group].flatten(0, 1).numpy()[anchor]
+    nodes, favoured = among(atlas, favour.numpy())
+    match = np.empty(len(nodes), np.float32)
+    match_nodes(rows, codes, weights, nodes, at, bitmap, _numbers(tol), tol.surface, tol.colour, tol.winners, match)
+    order = strongest(match + favoured, tests // 2)
+    tried = atlas.turns.numpy()[nodes[order]]
+    order, tried = order[tried.cumsum() <= tests], tried[tried.cumsum() <= tests]
+    pairs = int(tried.sum())
+    place, angle, score = np.empty(pairs, np.int64), np.empty(pairs, np.float32), np.empty(pairs, np.float32)
+    found = sieve_all(
+        rows, atlas.owner.numpy(), grid, nodes[order], tried, match[order], at, hits, place, angle, score
+    )  # fmt: skip
+    best = strongest(score[:found], limit)
+    chosen = order[place[best]]
+    return torch.from_numpy(nodes[chosen]), torch.from_numpy(angle[best]), torch.from_numpy(match[chosen])
+
+
+def meet(atlas: Atlas, obj, origin, ray):
+    """As likelihood.meet; tensors on a CPU."""
+    aside, depth = np.empty(obj.numel(), np.float32), np.empty(obj.numel(), np.float32)
+    node = np.empty(obj.numel(), np.int64)
+    meet_all(
+        atlas.table.numpy(), grid_of(atlas), obj.reshape(-1).numpy(), origin.reshape(-1, 3).numpy(),
+        ray.reshape(-1, 3).numpy(), aside, depth, node,
+    )  # fmt: skip
+    return tuple(torch.from_numpy(x).view(obj.shape) for x in (aside, depth, node))
+
+
+def _arrays(atlas: Atlas):
+    return atlas.table.numpy(), atlas.codes.numpy(), atlas.code_weights.numpy(), grid_of(atlas)
+
+
+def _numbers(tol: Tolerance) -> np.ndarray:
+    return np.array(
+        [tol.outlier, tol.outlier_facing, tol.outlier_direction, tol.outlier_feature, tol.code_slope, tol.code_offset]
+    )
