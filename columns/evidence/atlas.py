@@ -19,6 +19,7 @@ from .compiled.look_up import NOTHING, look_up
 REACH = 2.5  # voxels: how far from a node its voxels know of it
 THIRD = 0.38  # a normal's component beyond which it counts as facing along that axis
 SUBSET = 512  # nodes that stand for 'some surface of some object'
+CHUNK = 4096  # nodes at a time, so that a comparison of all with the subset stays in the caches
 USUAL = slice(30, 32)
 SURE, DIRECTED = 0.15, 0.35  # radians: a principal direction this sure fixes the turn about the normal
 TURNS = 24  # turns tried about the normal where no direction fixes it
@@ -143,6 +144,10 @@ def usual(table: Tensor) -> Tensor:
     """Log densities of each node's curvatures and colour under 'some surface of some object', (n, 2): the mean over a
     fixed subset of the nodes of a `node_table` (n, 32)."""
     some = table[:: max(1, len(table) // SUBSET)]
+    return torch.cat([_usual(part, some) for part in table.split(CHUNK)])
+
+
+def _usual(table: Tensor, some: Tensor) -> Tensor:
     curvature = _squares(table[:, 14:16], some[:, 14:16], some[:, 23:25]).add_(some[:, 28])
     colour = _squares(table[:, 16:18], some[:, 16:18], some[:, 25:27]).add_(some[:, 29])
     colour.addmm_(table[:, 18:20], (some[:, 18:20] * some[:, 27:28]).T)
