@@ -234,16 +234,30 @@ def test_a_ray_that_passes_by_meets_less_and_less(atlas):
     assert (aside[height > 0.018] == likelihood.NOWHERE).all() and (speaks[height > 0.018] > 1.0).all()
 
 
+@pytest.mark.parametrize("favour", [(0.0, 0.0), (0.0, -3.0), (-math.inf, 0.0)])
 @pytest.mark.parametrize("features", SCHEMAS)
-def test_compiled_sieve_is_the_plain_one(atlases, features):
+def test_compiled_sieve_is_the_plain_one(atlases, features, favour):
     column, memory, _ = mixed(atlases[features], SCHEMAS[features])
-    few = {"tests": 4000, "limit": 4000, "tol": column.tolerance}
-    few["favour"] = torch.zeros(len(column.atlas.names))
+    few = {"tests": 4000, "limit": 4000, "tol": column.tolerance, "favour": torch.tensor(favour)}
     fast = compiled.sieve(column.atlas, memory, 0, 3, **few)
     plain = likelihood.sieve(column.atlas, memory, 0, 3, **few)
-    a, b = ({(int(n), round(float(t), 3)) for n, t in zip(found[0], found[1], strict=True)} for found in (fast, plain))
+    a, b = (
+        {(int(n), round(float(t), 3)) for n, t in zip(found[0], found[1], strict=True)}
+        for found in (fast, plain)
+    )
     assert len(a) == len(fast[0]) > 0
     assert len(a ^ b) <= 0.02 * len(b) + 2
+    tried = set(column.atlas.owner[fast[0]].tolist())
+    assert (0 in tried) == (favour[0] > -math.inf), "an object that is ruled out is not searched"
+
+
+@pytest.mark.parametrize("count", [0, 1, 11, 12, 13, 64])
+def test_readings_that_seeds_are_tested_against_are_few_and_spread_out(count):
+    which = likelihood.spread_out(count)
+    assert len(which) == len(set(which.tolist())) == min(count, likelihood.TESTED)
+    if count:
+        assert which[0] == 0 and which[-1] == count - 1
+        assert int((which[1:] - which[:-1]).max(initial=0)) <= max(1, -(-count // likelihood.TESTED) + 1)
 
 
 # ---- slopes
