@@ -24,24 +24,50 @@ ROWS = (
 )
 
 
+SCANS = (
+    ("10 distinct, `noise`", "ycb10-noise-1", "100 %, 29-30, 14-17°"),
+    ("10 similar, `noise`", "ycb10similar-noise-1", "95-96 %, 146-172, 20-25°"),
+    ("77, `noise`", "ycb77-noise-1", "94-98 %, 92-122, 23-30°"),
+    ("77, `clean`", "ycb77-clean-1", "98-100 %, 43-75, 2-14°"),
+    ("77, `noise`, five columns", "ycb77-noise-5", "91 %, 35, 54°"),
+    ("10 distinct, `rawnoise`", "ycb10-rawnoise-1", "75 %, 16, 84°"),
+    ("77, `dropout`, five columns", "ycb77-dropout-5", ""),
+)
+
+
+HEAD = "| episodes | correct (95 %) | sensations, median / p95 | rotation error, median | within 10° "
+
+
+def _figures(s: dict) -> str:
+    """The cells of HEAD."""
+    low, high = s["correct_interval"]
+    return (
+        f"| {s['episodes']} | {100 * s['correct']:.1f} % ({100 * low:.1f}-{100 * high:.1f}) "
+        f"| {s['sensations_median']:g} / {s['sensations_p95']:.0f} | {s['rotation_error_median_deg']:.1f}° "
+        f"| {100 * s['within_10deg']:.0f} % "
+    )
+
+
+def _summary(name: str) -> dict | None:
+    file = RESULTS / f"recognition-{name}.json"
+    return json.loads(file.read_text())["summary"] if file.exists() else None
+
+
 def recognition() -> str:
     """One line a result file."""
-    lines = [
-        "| default suite, `noise` | episodes | correct (95 %) | sensations, median / p95 | rotation error, median "
-        "| within 10° | ADD-S | thinking a step |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    lines = [f"| default suite, `noise` {HEAD}| ADD-S | thinking a step |", 8 * "|---" + "|"]
     for label, name in ROWS:
-        file = RESULTS / f"recognition-{name}.json"
-        if not file.exists():
-            continue
-        s = json.loads(file.read_text())["summary"]
-        low, high = s["correct_interval"]
-        lines.append(
-            f"| {label} | {s['episodes']} | {100 * s['correct']:.1f} % ({100 * low:.1f}-{100 * high:.1f}) "
-            f"| {s['sensations_median']:g} / {s['sensations_p95']:.0f} | {s['rotation_error_median_deg']:.1f}° "
-            f"| {100 * s['within_10deg']:.0f} % | {s['add_s_median_mm']:.1f} mm | {s['think_ms_median']:.1f} ms |"
-        )
+        if s := _summary(name):
+            lines.append(f"| {label} {_figures(s)}| {s['add_s_median_mm']:.1f} mm | {s['think_ms_median']:.1f} ms |")
+    return "\n".join(lines)
+
+
+def scans() -> str:
+    """Recognition of the YCB scans, one line a result file, beside what the peer publishes."""
+    lines = [f"| scans {HEAD}| tbp.monty: correct, steps, rotation |", 7 * "|---" + "|"]
+    for label, name, peer in SCANS:
+        if s := _summary(f"{name}-information_gain-surface-rays"):
+            lines.append(f"| {label} {_figures(s)}| {peer} |")
     return "\n".join(lines)
 
 
@@ -170,7 +196,9 @@ def learning() -> str:
     return "\n".join(lines)
 
 
-TABLES = (recognition, sensing, vector_env, pushing, policy_learning, policies, ratios, scores, symbolic, learning)
+TABLES = (
+    recognition, scans, sensing, vector_env, pushing, policy_learning, policies, ratios, scores, symbolic, learning,
+)  # fmt: skip
 FILES = (ROOT / "README.md", ROOT / "demos" / "guide" / "moving.md")
 
 
