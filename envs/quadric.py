@@ -16,6 +16,8 @@ which +z is the gaze. A `cloud` is (3, n) float64, the points' x, y and z in met
 import numpy as np
 from numba import njit
 
+from .settling import settle
+
 MAX_CURVATURE = 1000.0
 """Curvatures are clipped to this, 1/m: no patch resolves a radius below 1 mm."""
 REACH = 16.0
@@ -57,11 +59,14 @@ def face_sensor(frame, reach):
 
 @njit(cache=True, nogil=True)
 def _quadric(cloud, count, reach, sigma, depth_noise, rows, normals, solution, frame, curvature):
-    """Fit a plane, then twice a quadric, each in the tangent frame that the last fit gave."""
+    """Fit a plane, then twice a quadric, each in the tangent frame that the last fit gave, the last without outliers
+    where depth is noisy."""
     face_sensor(frame, reach)
     if not _plane(cloud, count, sigma, rows, normals, solution, frame):
         return False
     for turn in range(2):
+        if turn == 1 and depth_noise > 0.0:
+            cloud, count = settle(cloud, count, sigma, depth_noise, frame, solution)
         if _moments(cloud, count, frame, sigma, 6, rows, normals) < 6 or not _solve(normals, 6, solution):
             return False
         if depth_noise > 0.0:

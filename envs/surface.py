@@ -36,8 +36,9 @@ def fit(
     sensor_position, sensor_rotation : (b, 3) metres, (b, 3, 3) world_from_sensor
     footprint : sigma of the fit in metres; colour is averaged over half of it. Where pixels are further
         apart, their spacing takes its place
-    depth_noise : standard deviation of the depth of a pixel in metres. The location is moved along the gaze
-        onto the fitted surface, by 3 depth_noise at most; with 0 it is the very point that the gaze ray met
+    depth_noise : standard deviation of the depth of a pixel in metres. The fit then counts errors along the rays
+        and leaves out what lies on other surfaces (`settling`), and the location is moved along the gaze onto the
+        fitted surface, by 3 depth_noise at most; with 0 it is the very point that the gaze ray met
 
     A gaze that met nothing, or the table, gives an empty reading: valid, not on the object, black,
     confidence 0, normal towards the sensor. A reading is invalid if its depth is not finite, or if too few
