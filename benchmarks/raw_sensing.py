@@ -8,8 +8,8 @@
    angle between normals, of that between principal directions, and of the error of the worse principal curvature, as a
    share of the larger one.
 2. Readings of the torus, alone and lying on a plane, whose patch holds an edge with a jump in depth of a centimetre:
-   how many are spoilt (a normal off by more than 5 degrees, or a curvature by more than half) by the fit as it is (masked
-   at jumps, then without outliers), by the fit without the mask, and by the plain quadric through all pixels.
+   how many are spoilt (a normal off by more than 5 degrees, or a curvature by more than half) by the fit as it is
+   (masked at jumps, then without outliers), by the fit without the mask, and by the plain quadric through all pixels.
 3. The objects of a catalogue, 40 random sides each, in default patches with 1 mm of noise: how far the reading is from
    the one without noise that maps hold, for several widths of the fit. Here a wide fit is not free: edges are near.
 

@@ -24,7 +24,7 @@ from .surface import fit
 FOOTPRINT = 0.005
 """Metres: how wide the surface fit looks."""
 NOISY_FOOTPRINT = 0.006
-"""The same under `rawnoise`. A wider fit is less noisy, but near edges and creases it finds other normals than a map."""
+"""The same under `rawnoise`: a wider fit is less noisy, but near edges and creases its normals are not the maps'."""
 GOLDEN_ANGLE = math.pi * (3.0 - math.sqrt(5.0))
 BANK_VIEWS = 64
 """Readings of each object from which stray features are drawn."""
