@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-SAID = ("five columns that vote", "16 x 16 rays", "worlds side by side", "columns that watch out", "random saccades |")
+SAID = (
+    "five columns that vote", "10 similar, `noise`", "16 x 16 rays", "worlds side by side", "columns that watch out", "random saccades |",
+)  # fmt: skip
 """Of each table."""
 
 
