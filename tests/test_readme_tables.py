@@ -6,7 +6,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SAID = (
-    "five columns that vote", "10 similar, `noise`", "16 x 16 rays", "worlds side by side", "columns that watch out", "random saccades |",
+    "five columns that vote", "10 similar, `noise`", "16 x 16 rays", "worlds side by side",
+    "columns that watch out", "random saccades |",
 )  # fmt: skip
 """Of each table."""
 
