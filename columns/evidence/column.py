@@ -23,7 +23,7 @@ from .likelihood import Tolerance
 from .memory import BACKGROUND, HIT, SEEDS, Memory, unpacked
 
 UNLIKELY = 4.0  # nats by which an object that is out of favour is searched later
-RULED_OUT, RIVALS = 10.0, 8  # nats behind the best at which it isn't searched at all, unless it is among so many best
+RULED_OUT = -200.0  # nats at which it isn't searched at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +101,7 @@ class EvidenceColumn:
     def _lay(
         self, memory: Memory, group: int, anchor: int, tests: int, limit: int, prior: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        few = prior.topk(min(RIVALS, len(prior))).values[-1]
-        out = (prior < prior.amax() - RULED_OUT) & (prior < few)
-        favour = torch.where(out, -torch.inf, prior.clamp(min=-UNLIKELY)).float()
+        favour = torch.where(prior > RULED_OUT, prior.clamp(min=-UNLIKELY), -torch.inf).float()
         return backend(self.device).sieve(self.atlas, memory, group, anchor, tests, limit, self.tolerance, favour)
 
     def _nowhere(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
