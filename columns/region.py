@@ -132,8 +132,7 @@ class Region:
 
     def _widen(self, belief: Belief, ballot: Hypotheses) -> Hypotheses:
         """Poses that the sensations suggest, weighed by everything remembered, put on the ballot too."""
-        share = 1 if belief.steps == 1 else 4 if belief.steps <= SEEDING else 8
-        limit = self.first_cap // share
+        limit = self.first_cap if belief.steps == 1 else self.first_cap // 4
         favour = None if belief.consensus is None else belief.consensus.log_posterior[:, :-1]
         for kind, memory in zip(self.kinds, belief.memories, strict=True):
             seeds = kind.nominate(memory, limit, favour)
