@@ -12,8 +12,8 @@ thread, compiled code warmed up before (compiling is not in them either, nor is 
 3. 10 to 1,000 objects, most of them scaled, bent and recoloured copies of those learnt: see thinking_growth.py.
 4. With --stream: the stream the peer was timed on, 77 models of 2,000 points: see thinking_stream.py.
 
-Maps are learnt once, in a minute or two, and kept in --maps. All parts take about fifteen minutes, and 1,000 objects
-some 8 GB of memory; --parts leaves some out, into a result file of their own. Writes the result file, with every bar
+Maps are learnt once, in a minute or two, and kept in --maps. 1,000 objects take minutes to pack and
+gigabytes of memory; --parts leaves some out, into a result file of their own. Writes the result file, with every bar
 and figure, and a picture of the growth beside it. The last line printed is one JSON object with the figures of the
 parts that ran.
 """

@@ -23,7 +23,6 @@ from .likelihood import Tolerance
 from .memory import BACKGROUND, HIT, SEEDS, Memory, unpacked
 
 UNLIKELY = 4.0  # nats by which an object that is out of favour is searched later
-RULED_OUT = -200.0  # nats at which it isn't searched at all
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ class EvidenceColumn:
     def nominate(self, memory: Memory, limit: int, prior: torch.Tensor | None = None) -> Hypotheses:
         """Poses that lay one telling sensation of each group on a known object where most others fit too, at most
         `limit` a group; none in a group that has met nothing yet. Objects of a high log `prior` (g, objects) are
-        searched first, those that are ruled out not at all."""
+        searched first."""
         hit = (memory.kind == HIT).flatten(1)
         if not bool(hit.any()):
             return nothing(len(hit), self.device)
@@ -101,7 +100,7 @@ class EvidenceColumn:
     def _lay(
         self, memory: Memory, group: int, anchor: int, tests: int, limit: int, prior: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        favour = torch.where(prior > RULED_OUT, prior.clamp(min=-UNLIKELY), -torch.inf).float()
+        favour = prior.clamp(min=-UNLIKELY).float()
         return backend(self.device).sieve(self.atlas, memory, group, anchor, tests, limit, self.tolerance, favour)
 
     def _nowhere(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

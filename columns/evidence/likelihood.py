@@ -140,8 +140,7 @@ def sieve(
     """Ways to lay sensation `anchor` (flat over columns and steps) of a group on a known object so that the others
     roughly fit too: nodes, turns about their normals (radians) and log-likelihood ratios of the anchor's features.
 
-    `tests` node-turn pairs are tried, in the order of those ratios plus their objects' `favour` (o,), none of an object
-    whose favour is -inf; a quarter of
+    `tests` node-turn pairs are tried, in the order of those ratios plus their objects' `favour` (o,); a quarter of
     the others (TESTED at most), and one more, may miss; the `limit` best remain, by ratio plus a rough fit of the
     others' heights and normals.
     """
@@ -150,8 +149,7 @@ def sieve(
     hits = hits[torch.from_numpy(spread_out(len(hits))).to(hits.device)]
     match = features(at, memory.bitmap[group].flatten(0, 1)[anchor], atlas, tol)
     tried = atlas.turns
-    favoured = match + favour[atlas.owner]
-    order = favoured.argsort(descending=True, stable=True)[: int((favoured > -torch.inf).sum())]
+    order = (match + favour[atlas.owner]).argsort(descending=True, stable=True)
     order = order[: int((tried[order].cumsum(0) <= tests).sum())]
     node = torch.repeat_interleave(order, tried[order])
     first = tried[order].cumsum(0) - tried[order]

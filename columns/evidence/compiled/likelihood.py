@@ -10,7 +10,7 @@ from ..hypotheses import Hypotheses
 from ..likelihood import Tolerance, spread_out
 from .grid import grid_of
 from .rays import meet_all
-from .seeding import among, match_nodes, sieve_all, strongest, tell_all
+from .seeding import match_nodes, sieve_all, strongest, tell_all
 from .weighing import weigh_all
 
 
@@ -53,20 +53,17 @@ def sieve(atlas: Atlas, memory, group: int, anchor: int, tests: int, limit: int,
     hits = hits[np.argsort(-np.linalg.norm(hits[:, 6:9] - at[6:9], axis=1), kind="stable")]
     rows, codes, weights, grid = _arrays(atlas)
     bitmap = memory.bitmap[group].flatten(0, 1).numpy()[anchor]
-    nodes, favoured = among(atlas, favour.numpy())
-    match = np.empty(len(nodes), np.float32)
-    match_nodes(rows, codes, weights, nodes, at, bitmap, _numbers(tol), tol.surface, tol.colour, tol.winners, match)
-    order = strongest(match + favoured, tests // 2)
-    tried = atlas.turns.numpy()[nodes[order]]
-    order, tried = order[tried.cumsum() <= tests], tried[tried.cumsum() <= tests]
-    pairs = int(tried.sum())
-    place, angle, score = np.empty(pairs, np.int64), np.empty(pairs, np.float32), np.empty(pairs, np.float32)
-    found = sieve_all(
-        rows, atlas.owner.numpy(), grid, nodes[order], tried, match[order], at, hits, place, angle, score
-    )  # fmt: skip
+    match = np.empty(len(rows), np.float32)
+    match_nodes(rows, codes, weights, at, bitmap, _numbers(tol), tol.surface, tol.colour, tol.winners, match)
+    turns = atlas.turns.numpy()
+    order = strongest(match + favour.numpy()[atlas.owner.numpy()], tests // 2)
+    order = order[turns[order].cumsum() <= tests]
+    pairs = int(turns[order].sum())
+    node, angle, score = np.empty(pairs, np.int64), np.empty(pairs, np.float32), np.empty(pairs, np.float32)
+    found = sieve_all(rows, atlas.owner.numpy(), grid, order, turns, match, at, hits, node, angle, score)
     best = strongest(score[:found], limit)
-    chosen = order[place[best]]
-    return torch.from_numpy(nodes[chosen]), torch.from_numpy(angle[best]), torch.from_numpy(match[chosen])
+    node = node[best]
+    return torch.from_numpy(node), torch.from_numpy(angle[best]), torch.from_numpy(match[node])
 
 
 def meet(atlas: Atlas, obj, origin, ray):

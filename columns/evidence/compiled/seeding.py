@@ -5,20 +5,12 @@ import math
 import numpy as np
 from numba import njit
 
-from ..atlas import Atlas
 from ..hypotheses import ASIDE
 from ..likelihood import FITTING, ROUGH_FACING, ROUGH_LEVER, ROUGH_NEAR
 from .grid import node_at
 from .vectors import cross, dot
 
 SMALLEST = 1e-30  # density
-
-
-def among(atlas: Atlas, favour: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Nodes of the objects that aren't ruled out, and the favour of their objects."""
-    kept, first = np.flatnonzero(favour > -np.inf), atlas.first.numpy()
-    nodes = np.concatenate([np.arange(first[o], first[o + 1]) for o in kept])
-    return nodes, np.repeat(favour[kept], np.diff(first)[kept])
 
 
 def strongest(score: np.ndarray, count: int) -> np.ndarray:
@@ -32,10 +24,10 @@ def strongest(score: np.ndarray, count: int) -> np.ndarray:
 
 
 @njit(cache=True)
-def match_nodes(rows, codes, weights, nodes, s, bitmap, tol, surface, colour, winners, out):
-    """Feature ratios at nodes; their floors as plain maxima, which cost no exponential."""
+def match_nodes(rows, codes, weights, s, bitmap, tol, surface, colour, winners, out):
+    """Feature ratios at every node; their floors as plain maxima, which cost no exponential."""
     floor = math.log(tol[3])
-    for place, node in enumerate(nodes):
+    for node in range(len(rows)):
         row, total = rows[node], 0.0
         if surface:
             curvature = row[28] - s[21] - 0.5 * ((s[15] - row[14]) ** 2 * row[23] + (s[16] - row[15]) ** 2 * row[24])
@@ -49,12 +41,12 @@ def match_nodes(rows, codes, weights, nodes, s, bitmap, tol, surface, colour, wi
                 if bitmap[codes[node, i]]:
                     share += weights[node, i]
             total += max(tol[4] * math.log(share / winners + 0.1) + tol[5], floor)
-        out[place] = total
+        out[node] = total
 
 
 @njit(cache=True)
 def tell_all(rows, codes, weights, turns, numbers, bitmap, tol, surface, colour, winners, usual, seeds):
-    match, everywhere = np.empty(len(rows), np.float32), np.arange(len(rows))
+    match = np.empty(len(rows), np.float32)
     for i in range(len(numbers)):
         s = numbers[i].copy()
         curvature, light = 0.0, 0.0
@@ -64,7 +56,7 @@ def tell_all(rows, codes, weights, turns, numbers, bitmap, tol, surface, colour,
             light += math.exp(near + row[27] * (s[19] * row[18] + s[20] * row[19]))
         s[21] = usual[i, 0] = math.log(max(curvature / len(rows), SMALLEST))
         s[22] = usual[i, 1] = math.log(max(light / len(rows), SMALLEST))
-        match_nodes(rows, codes, weights, everywhere, s, bitmap[i], tol, surface, colour, winners, match)
+        match_nodes(rows, codes, weights, s, bitmap[i], tol, surface, colour, winners, match)
         best, total = match.max() - FITTING, 0.0
         for k in range(len(rows)):
             if match[k] > best:
@@ -73,22 +65,22 @@ def tell_all(rows, codes, weights, turns, numbers, bitmap, tol, surface, colour,
 
 
 @njit(cache=True)
-def sieve_all(rows, owner, grid, nodes, tried, match, at, hits, places, angles, scores):
+def sieve_all(rows, owner, grid, order, tried, match, at, hits, nodes, angles, scores):
     count = len(hits)
     arms, normals, reach = _seen_from(at, hits)
     side, p, n = np.zeros(3), np.zeros(3), np.zeros(3)
     allowed, found = 1 + count // 4, 0
-    for place, node in enumerate(nodes):
+    for node in order:
         row = rows[node]
         side[:] = 0.0
         cross(row[3:6], row[6:9], side, 1.0, 0)
         o = owner[node]
-        for turn in range(tried[place]):
-            angle = 2 * math.pi * turn / tried[place]
-            if tried[place] == 6:
+        for turn in range(tried[node]):
+            angle = 2 * math.pi * turn / tried[node]
+            if tried[node] == 6:
                 angle = (turn % 3 - 1) * ASIDE + (turn // 3) * math.pi
             c, s = math.cos(angle), math.sin(angle)
-            misses, score = 0, match[place]
+            misses, score = 0, match[node]
             for h in range(count):
                 # the turn carries the node's surface frame to the anchor's; its transpose goes back
                 a, b = c * arms[h, 0] + s * arms[h, 1], c * arms[h, 1] - s * arms[h, 0]
@@ -111,7 +103,7 @@ def sieve_all(rows, owner, grid, nodes, tried, match, at, hits, places, angles, 
                         break
                 score += fit
             if misses <= allowed:
-                places[found], angles[found], scores[found] = place, angle, score
+                nodes[found], angles[found], scores[found] = node, angle, score
                 found += 1
     return found
 
