@@ -79,10 +79,14 @@ class Learner:
             bearings = views() if bearings is None else bearings
             known, looked = self._empty(), f"{len(bearings)} views"
             for bearing in bearings:
-                known = _insert(known, list(self._scan(name, bearing)), self.schema)
+                known = self.add_view(known, name, bearing)
         if len(known) == 0:
             raise ValueError(f"saw nothing of {name!r} from {looked}: is it smaller than a millimetre, or hollow?")
         return known
+
+    def add_view(self, known: ObjectMap, name: str, bearing: np.ndarray) -> ObjectMap:
+        """The map with what is seen of an object from one more bearing, (3,) unit, object frame."""
+        return _insert(known, list(self._scan(name, bearing)), self.schema)
 
     def growing(self, name: str, budgets: Sequence[int]) -> Iterator[ObjectMap]:
         """The map of one object, learnt by moving freely, after each of these numbers of glances, ascending.
