@@ -25,7 +25,7 @@ PIXELS = 32  # of a picture
 FAR = 0.6  # metres from which pictures are taken
 CHANNELS = 7  # red, green, blue, x, y, z, seen
 POINT = {"patch": 0.01, "picture": 0.05}  # metres that count as 1
-BATCH = {"patch": 512, "picture": 128}
+BATCH = {"patch": 256, "picture": 128}
 TURNS = 4  # of every input at test
 
 

@@ -34,11 +34,10 @@ def network_figures(rows: Sequence[Row]) -> dict[str, Any]:
 def figures(rows: Sequence[Row]) -> dict[str, Any]:
     """The three figures of a set of episodes, what was decided instead, sensations and poses; the networks'."""
     errors = [row["rotation_error_deg"] for row in rows if row["answer"] == row["object"]]
-    went_on = [row for row in rows if "best_after_30" in row]
     return {
         "decided": share(rows, lambda row: row["answer"] == row["object"]),
         "best": share(rows, lambda row: row["best"] == row["object"]),
-        "after_30": share(went_on, lambda row: row["best_after_30"] == row["object"]),
+        "after_30": share(rows, lambda row: row["best_after_30"] == row["object"]),
         "unknown": share(rows, lambda row: row["answer"] == UNKNOWN),
         "undecided": share(rows, lambda row: row["answer"] is None),
         "sensations_median": float(np.median([row["sensations"] for row in rows])),
