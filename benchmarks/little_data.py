@@ -122,7 +122,8 @@ def read_in(light: str, episode: int) -> Callable[..., Record]:
 
 
 def shown(agent: Agent, name: str, seed: int, rotation: int) -> tuple[Row, dict[str, np.ndarray]]:
-    """An episode: its row, and the patches (t, n, n, 6) and from where they were seen, (t, 3) unit, object frame. All draws are those of `rollout.play`."""
+    """An episode: its row, and the patches (t, n, n, 6) and from where they were seen, (t, 3) unit, object frame. All
+    draws are those of `rollout.play`."""
     index = shared_catalogue(agent.env.source).index(name)
     pose_seed, policy_seed = np.random.SeedSequence([seed, index, rotation]).generate_state(2)
     random = np.random.default_rng(policy_seed)
