@@ -26,6 +26,7 @@ import torch
 from gymnasium import spaces
 from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 
+from cortical.columns.lateral import odds_of
 from cortical.columns.region import Region
 from cortical.columns.storage import load_maps
 from cortical.configs.load import from_dict, load
@@ -166,10 +167,9 @@ class ActiveRecognitionEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
     def _truth_odds(self) -> float:
         """Log odds of the object that is there against all else, within what decides."""
         assert self._situation is not None and self._situation.belief.consensus is not None
-        posterior = self._situation.belief.consensus.log_posterior[0]
         true = self.objects.index(self.agent.env.truth()["object"])
-        others = torch.cat([posterior[:true], posterior[true + 1 :]]).logsumexp(0)
-        return max(-self._threshold, min(self._threshold, float(posterior[true] - others)))
+        odds = odds_of(self._situation.belief.consensus.log_posterior[0], torch.tensor(true))
+        return max(-self._threshold, min(self._threshold, float(odds)))
 
     def _info(self, step: Step, info: dict[str, Any]) -> dict[str, Any]:
         consensus = step.belief.consensus

@@ -54,6 +54,11 @@ class Column(Protocol):
         """(g, m) how many of the remembered readings met something."""
         ...
 
+    def unknown(self, memory: Any) -> torch.Tensor:
+        """(g, m) nats that all it remembers would be worth, by its votes' measure, if it were of one object that none
+        of those known is: a known object that explains it no better isn't what is there."""
+        ...
+
     def pivot(self, memory: Any) -> torch.Tensor:
         """(g, 3) metres, world frame: the middle of what was sensed, about which poses are turned."""
         ...

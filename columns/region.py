@@ -21,6 +21,7 @@ SEEDING = 3  # sensations that always suggest new poses; later ones do when the 
 OUTLIER = math.log(0.03)  # nats of a reading that no pose explains
 POLISHED, POLISHING = 8, 8  # poses of the object named that are refined once more at the end, and how often
 UNEXPECTED = -1.0  # nats of a sensation at the best pose so far below which new poses are looked for
+OVERLOOKED = 0.5  # nats a sensation by which it gets less likely that a known object's pose wasn't found yet
 FITTING = 6.5  # nats a sensation: what a right pose explains on average, or more
 
 
@@ -168,10 +169,12 @@ class Region:
         order = strongest(without_repeats(ballot), self._cap(belief.steps + 1), objects=objects)
         survivors = ballot.take(order)
         views, alone = self._beliefs_of_columns(votes, survivors.log_evidence, total, order)
+        known = self._known(belief, total.log_evidence, votes.log_evidence)
         met = self.met(belief) @ self.lateral.heard.to(total.log_evidence)
         fit = total.log_evidence.gather(1, order[:, :1])[:, 0] / met.clamp(min=1e-3)
         fit = torch.where(met > 0, fit, math.inf)
-        return replace(belief, ballot=survivors, consensus=self._agree(belief, survivors, views, alone), fit=fit)
+        consensus = self._agree(belief, survivors, views, alone, known)
+        return replace(belief, ballot=survivors, consensus=consensus, fit=fit)
 
     def polish(self, belief: Belief) -> Belief:
         """The belief with the pose of its consensus refined until it stands still, for the end of an episode: on the
@@ -214,13 +217,39 @@ class Region:
     def _cap(self, steps: int) -> int:
         return max(self.keep, (4 * self.keep) >> max(0, steps - 2))
 
-    def _agree(self, belief: Belief, ballot: Hypotheses, views: torch.Tensor, alone: torch.Tensor) -> Consensus:
+    def _known(
+        self, belief: Belief, total: torch.Tensor, votes: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Log odds that what is there is known, of the region, the columns after and before the exchange: how much
+        better the best pose, of log-likelihoods (g, b) and (g, m, b), explains all readings than an object would that
+        isn't known, less what the best of so many gains by chance. At first a bad fit may mean that the right pose
+        wasn't found yet."""
+        pairs = zip(self.kinds, belief.memories, strict=True)
+        own = torch.cat([kind.unknown(memory) for kind, memory in pairs], 1).to(total)
+        unknown = own @ self.lateral.heard.to(own), self.lateral.exchange(own), own
+        best = total.amax(1), self.lateral.exchange(votes).amax(2), votes.amax(2)
+        chance = math.log(len(self.objects))
+        overlooked = -OVERLOOKED * belief.steps
+        a, b, c = (
+            (self.trust * (torch.maximum(fit, floor.to(fit)) - other) - chance).clamp(min=overlooked) * (floor < 0)
+            for fit, floor, other in zip(best, self._floors(belief), unknown, strict=True)
+        )
+        return a, b, c
+
+    def _agree(
+        self,
+        belief: Belief,
+        ballot: Hypotheses,
+        views: torch.Tensor,
+        alone: torch.Tensor,
+        known: tuple[torch.Tensor | None, ...] = (None, None, None),
+    ) -> Consensus:
         alive = ballot.log_evidence[:, None] > -math.inf
         views, alone = (torch.where(alive, x, -math.inf) for x in (views, alone))
         pose = Pose(ballot.location, ballot.rotation)
         floors, count = self._floors(belief), len(self.objects)
         evidence = ballot.log_evidence, views, alone
-        return consensus(*evidence, ballot.obj, pose, count, self.trust, floors, belief.prior)
+        return consensus(*evidence, ballot.obj, pose, count, self.trust, floors, belief.prior, known)
 
     def _floors(self, belief: Belief) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Evidence of an object if all readings were outliers: of the region, the columns after and before the

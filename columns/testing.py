@@ -139,6 +139,7 @@ def _check_forgetting(column: Column, sensations: Sequence[Sensation], memory: A
 def _check_silence(column: Column, sensations: Sequence[Sensation], memory: Any, ballot: Hypotheses) -> None:
     said = column.vote(column.begin(), ballot).log_evidence
     assert not bool(said.any()), f"says something before it has sensed anything: up to {float(said.abs().max())} nats"
+    assert not bool(column.unknown(column.begin()).any()), "expects evidence before it has sensed anything"
     before = column.vote(memory, ballot)
     one = sensations[0]
     unlike = {

@@ -151,7 +151,7 @@ class LearnConfig:
 class DecisionConfig:
     """When an episode ends."""
 
-    odds: float = 5e7
+    odds: float = 300.0
     """Posterior odds of one object against all others and 'none of those I know' that decide."""
     max_sensations: int = 500
     """Sensations after which an episode ends undecided."""

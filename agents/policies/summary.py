@@ -65,7 +65,7 @@ def _doubt(situation: Situation, posterior: np.ndarray) -> np.ndarray:
     assert consensus is not None
     entropy = -(posterior * np.log(np.maximum(posterior, 1e-300))).sum() / math.log(len(posterior))
     explained = 0.0 if fit is None else float(fit[0]) / 10
-    return np.array([entropy, math.tanh(float(consensus.log_odds[0]) / 20), math.tanh(explained)])
+    return np.array([entropy, math.tanh(float(consensus.log_odds[0]) / 10), math.tanh(explained)])
 
 
 def _poses(situation: Situation, frame: OrbitFrame) -> dict[str, np.ndarray]:

@@ -76,6 +76,13 @@ class EvidenceColumn:
         """(g, m) how many of the remembered readings met something."""
         return (memory.kind == HIT).sum(2)
 
+    def unknown(self, memory: Memory) -> torch.Tensor:
+        """(g, m) nats of all that is remembered, were it of one object that isn't known: what is known of an object
+        foretells its readings, its features better the rarer they are."""
+        tol = self.tolerance
+        usual = memory.numbers[..., BACKGROUND] @ torch.tensor([float(tol.surface), float(tol.colour)]).to(self.device)
+        return ((tol.loose - usual) * (memory.kind == HIT)).sum(2)
+
     def pivot(self, memory: Memory) -> torch.Tensor:
         """(g, 3) metres, world frame: the middle of what was sensed."""
         return memory.pivot()
@@ -88,7 +95,7 @@ class EvidenceColumn:
         if not bool(hit.any()):
             return nothing(len(hit), self.device)
         anchor = self._anchor(memory, hit)
-        tests = self.tests if len(memory) > 1 else limit
+        tests = self.tests if int(hit.sum(1).max()) > 1 else limit
         prior = torch.zeros(len(hit), len(self.atlas.names), device=self.device) if prior is None else prior
         found = [
             self._lay(memory, g, int(at), tests, limit, prior[g]) if bool(hit[g].any()) else self._nowhere()

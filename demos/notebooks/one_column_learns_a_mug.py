@@ -98,7 +98,7 @@ plt.show()
 
 # %% [markdown]
 # Now the mug at poses drawn at random, through a noisy sensor. The column looks where it expects to learn most, until
-# the odds of one object against all others, and against *none of those I know*, are 50 million to one.
+# the odds of one object against all others, and against *none of those I know*, are 300 to one.
 
 
 # %%

@@ -23,6 +23,7 @@ from cortical.agents.policies.orbit import orbit_action, orbit_frame, pose_after
 from cortical.agents.policies.policy import DISTANCE
 from cortical.agents.policies.summary import FIELDS, belief_summary, summary_sizes
 from cortical.agents.records import RunFolder
+from cortical.columns.lateral import odds_of
 from cortical.columns.messages import Sensation
 from cortical.configs.load import to_dict
 
@@ -175,8 +176,8 @@ def test_an_episode_ends_with_the_decision_and_pays_for_information(env, name):
     assert infos[-1]["right"] and infos[-1]["best"] == name == infos[-1]["truth"]["object"]
     assert [info["sensations"] for info in infos] == list(range(1, len(infos) + 1))
     # what is paid adds up to what was learnt of the truth: all that decides, less what was known at first
-    first = float(shown[0]["posterior"][NAMES.index(name)])
-    known = math.log(max(first, 1e-12) / max(1 - first, 1e-12)) / math.log(5e7)
+    first = torch.from_numpy(shown[0]["posterior"]).double().clamp(min=1e-300).log()
+    known = float(odds_of(first, torch.tensor(NAMES.index(name)))) / math.log(300)
     assert sum(rewards) == pytest.approx(1.0 - known - env.cost * len(rewards), abs=1e-3)
     assert shown[-1]["doubt"][0] < 1e-3 < shown[0]["doubt"][0]
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from cortical.columns.lateral import (
+    CALIBRATED,
     Lateral,
     consensus,
     log_odds,
@@ -129,9 +130,25 @@ def test_posterior_by_hand():
     mass = torch.tensor([math.exp(1.0) + math.exp(2.0), math.exp(0.5), 1.0], dtype=torch.float64)
     posterior = log_posterior(evidence, obj, 2)
     torch.testing.assert_close(posterior[0].exp(), mass / mass.sum(), rtol=1e-6, atol=0)
+
+
+def test_odds_by_hand():
+    """The doubt which object it is counts by its calibration, the doubt whether it is any of them as it is."""
+    posterior = torch.tensor([[0.6, 0.3, 0.1]], dtype=torch.float64).log()
     best, odds = log_odds(posterior)
     assert int(best) == 0
-    assert float(odds) == pytest.approx(math.log((math.exp(1) + math.exp(2)) / (math.exp(0.5) + 1)), rel=1e-6)
+    assert float(odds) == pytest.approx(-math.log((0.3 / 0.6) ** CALIBRATED + 0.1 / 0.9))
+    best, odds = log_odds(posterior.flip(1))
+    assert int(best) == 2
+    assert float(odds) == pytest.approx(math.log(0.6 / 0.4))
+
+
+def test_a_fit_no_better_than_that_of_another_object_speaks_for_none():
+    evidence, obj = torch.tensor([[40.0, 10.0]]), torch.tensor([[0, 1]])
+    for sure in (8.0, 0.0, -8.0):
+        posterior = log_posterior(evidence, obj, 2, known=torch.tensor([sure]))[0].exp()
+        assert float(posterior[:2].sum()) == pytest.approx(2 * math.exp(sure) / (2 * math.exp(sure) + 1))
+        assert float(posterior[0] / posterior[1]) == pytest.approx(math.exp(30.0), rel=1e-4)
 
 
 def test_posterior_survives_extreme_evidence():
@@ -141,7 +158,7 @@ def test_posterior_survives_extreme_evidence():
         assert posterior.isfinite().all()
         assert float(posterior.exp().sum()) == pytest.approx(1.0)
     close = log_posterior(torch.tensor([[2000.0, 1990.0]]), obj, 2)
-    assert float(log_odds(close)[1]) == pytest.approx(10.0, abs=1e-3)
+    assert float(log_odds(close)[1]) == pytest.approx(CALIBRATED * 10.0, abs=1e-3)
     nothing_fits = log_posterior(torch.tensor([[-50.0, -60.0]]), obj, 2)
     assert int(nothing_fits.argmax()) == 2
 
@@ -158,8 +175,9 @@ def test_consensus_names_the_object_and_its_best_pose():
     assert agreed.pose.location.tolist() == [[3.0, 4.0, 5.0]]
     assert float(agreed.agreement) == 0.75
     assert agreed.column_log_posterior.shape == (1, 4, 3)
-    others = math.exp(6) + 1
-    assert float(agreed.log_odds) == pytest.approx(math.log((math.exp(7) + math.exp(5)) / others), rel=1e-5)
+    posterior = log_posterior(total, obj, 2)
+    torch.testing.assert_close(agreed.log_posterior, posterior)
+    torch.testing.assert_close(agreed.log_odds, log_odds(posterior)[1])
 
 
 def test_consensus_can_be_that_nothing_known_fits():
