@@ -242,7 +242,7 @@ class Region:
         ballot: Hypotheses,
         views: torch.Tensor,
         alone: torch.Tensor,
-        known: tuple[torch.Tensor | None, ...] = (None, None, None),
+        known: tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None] = (None, None, None),
     ) -> Consensus:
         alive = ballot.log_evidence[:, None] > -math.inf
         views, alone = (torch.where(alive, x, -math.inf) for x in (views, alone))
