@@ -4,7 +4,8 @@ Two of them. One sees the patches that the columns learn from, 8 x 8 pixels of c
 up the log probabilities of the patches of an episode: the very sensations that the column had. The other sees whole
 pictures, 32 x 32, and is given more than the column: the object in the middle, filling the picture, segmented, from
 every bearing that the column's eye had. Both learn with all that helped in a try (LOG.md): turned, zoomed and
-stretched copies, the noise of the test as a further change of colour, dropout, weight decay, a falling step size.
+stretched copies, pictures also drawn again as seen from beside, the noise of the test as a further change of colour,
+dropout, weight decay, a falling step size.
 """
 
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ FAR = 0.6  # metres from which pictures are taken
 CHANNELS = 7  # red, green, blue, x, y, z, seen
 POINT = {"patch": 0.01, "picture": 0.05}  # metres that count as 1
 BATCH = {"patch": 256, "picture": 128}
+MOST_TILT = 0.6  # radians by which a picture is turned out of its plane while learning
 TURNS = 4  # of every input at test
 
 
@@ -47,7 +49,7 @@ def inputs(patch: np.ndarray, unit: float) -> Tensor:
     value = torch.from_numpy(np.asarray(patch, np.float32)).permute(0, 3, 1, 2)
     seen = (value[:, 5:6] != 0).float()
     middle = (value[:, 3:] * seen).sum((2, 3), keepdim=True) / seen.sum((2, 3), keepdim=True).clamp(min=1)
-    point = ((value[:, 3:] - middle) / unit).clamp(-3, 3) * seen
+    point = ((value[:, 3:] - middle) / unit).clamp(-6, 6) * seen
     return torch.cat([value[:, :3] * seen, point, seen], 1)
 
 
@@ -77,6 +79,36 @@ def changed(image: Tensor, random: torch.Generator, least: float = 0.6, most: fl
     squeeze = _turns(across) @ torch.diag_embed(torch.stack([stretch, 1 / stretch], 1)) @ _turns(-across)
     shift = 0.3 * (draw[:, 4:6] - 0.5)
     return recoloured(_sampled(image, turn, zoom, squeeze, shift), random)
+
+
+def tilted(image: Tensor, random: torch.Generator, most: float = MOST_TILT) -> Tensor:
+    """Images (m, 7, n, n) as seen from up to `most` radians beside: their points are turned and drawn again, the
+    nearest in front, and small gaps filled."""
+    count, _, pixels, _ = image.shape
+    draw = torch.rand(count, 2, generator=random)
+    way, angle = 2 * torch.pi * draw[:, 0], most * draw[:, 1]
+    axis = torch.stack([way.cos(), way.sin(), torch.zeros(count)], 1) * angle[:, None]
+    cross = torch.linalg.cross(axis[:, None].expand(count, 3, 3), torch.eye(3).expand(count, 3, 3))
+    turn = torch.matrix_exp(cross)
+    flat = image.flatten(2)
+    point, seen = flat[:, 3:6], flat[:, 6]
+    moved = turn @ point
+    row, column = torch.meshgrid(torch.arange(float(pixels)), torch.arange(float(pixels)), indexing="ij")
+    place = torch.stack([column.flatten(), row.flatten()])
+    middle = (place * seen[:, None]).sum(2, keepdim=True) / seen.sum(1).clamp(min=1)[:, None, None]
+    apart = (place - middle) * seen[:, None]
+    scale = (apart * point[:, :2]).sum((1, 2)) / (apart**2).sum((1, 2)).clamp(min=1e-6)
+    to = (place + (moved - point)[:, :2] / scale.clamp(min=1e-6)[:, None, None]).round()
+    there = (seen > 0) & ((to >= 0) & (to < pixels)).all(1)
+    cell = torch.where(there, to[:, 1] * pixels + to[:, 0], pixels**2).long()
+    depth = torch.full((count, pixels**2 + 1), torch.inf).scatter_reduce(1, cell, moved[:, 2], "amin")
+    cell = torch.where(moved[:, 2] <= depth.gather(1, cell), cell, pixels**2)
+    value = torch.cat([flat[:, :3], moved, flat[:, 6:]], 1)
+    drawn = torch.zeros(count, CHANNELS, pixels**2 + 1).scatter(2, cell[:, None].expand_as(value), value)
+    drawn = drawn[:, :, :-1].reshape(image.shape)
+    around = F.avg_pool2d(drawn, 3, 1, 1)
+    gap = (drawn[:, 6:] == 0) & (around[:, 6:] > 0.5)
+    return torch.where(gap, around / around[:, 6:].clamp(min=1e-6), drawn)
 
 
 def recoloured(image: Tensor, random: torch.Generator) -> Tensor:
@@ -148,7 +180,8 @@ def trained(kind: str, examples: Examples, classes: int, steps: int, seed: int) 
     weight = 1.0 / torch.bincount(examples.label, minlength=classes).clamp(min=1)[examples.label].double()
     for _ in range(steps):
         chosen = torch.multinomial(weight, BATCH[kind], replacement=True, generator=random)
-        image = changed(examples.image[chosen], random)
+        image = examples.image[chosen]
+        image = changed(tilted(image, random) if kind == "picture" else image, random)
         loss = F.cross_entropy(model(image), examples.label[chosen], label_smoothing=0.05)
         ways.zero_grad()
         loss.backward()
