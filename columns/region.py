@@ -22,6 +22,7 @@ OUTLIER = math.log(0.03)  # nats of a reading that no pose explains
 POLISHED, POLISHING = 8, 8  # poses of the object named that are refined once more at the end, and how often
 UNEXPECTED = -1.0  # nats of a sensation at the best pose so far below which new poses are looked for
 OVERLOOKED = 0.5  # nats a sensation by which it gets less likely that a known object's pose wasn't found yet
+RIVAL = 4.0  # nats that a pose may be behind the best and still be the one that is looked for
 FITTING = 6.5  # nats a sensation: what a right pose explains on average, or more
 
 
@@ -124,12 +125,14 @@ class Region:
         return bool((belief.fit < FITTING).any())
 
     def _surprised(self, before: Hypotheses, after: Hypotheses) -> bool:
-        """Whether the newest sensation speaks against the best pose so far, in any group."""
+        """Whether the newest sensation speaks against the best pose so far, and against all that are now about as good,
+        in any group."""
         if len(before) == 0:
             return False
         best = before.log_evidence.argmax(1, keepdim=True)
-        gained = after.log_evidence.gather(1, best) - before.log_evidence.gather(1, best)
-        return bool((gained < UNEXPECTED).any())
+        gained = after.log_evidence - before.log_evidence
+        explained = (gained > UNEXPECTED) & (after.log_evidence > after.log_evidence.amax(1, keepdim=True) - RIVAL)
+        return bool(((gained.gather(1, best)[:, 0] < UNEXPECTED) & ~explained.any(1)).any())
 
     def _widen(self, belief: Belief, ballot: Hypotheses) -> Hypotheses:
         """Poses that the sensations suggest, weighed by everything remembered, put on the ballot too."""
