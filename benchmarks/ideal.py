@@ -29,11 +29,10 @@ from cortical.columns.evidence.column import EvidenceColumn
 from cortical.columns.evidence.compiled import refine as compiled
 from cortical.columns.evidence.hypotheses import Hypotheses, join, nothing, seed, turn_angle, without_repeats
 from cortical.columns.evidence.memory import HIT, Memory
-from cortical.columns.lateral import log_odds, log_posterior
 from cortical.columns.messages import Sensation, Vote
-from cortical.columns.region import OUTLIER
+from cortical.columns.region import Belief, Region
 
-READINGS = 3  # that met something, before anything is worked out: fewer don't reach the odds
+READINGS = 2  # that met something, before anything is worked out: one doesn't reach the odds
 LAID = 250_000  # hypotheses weighed at once
 SHARP = 256  # of each object, so many of the best poses are refined until they stand still
 STILL = 4  # steps that this takes at most
@@ -83,14 +82,17 @@ class Thrift:
 
 @dataclass(frozen=True)
 class Observer:
-    """What it remembers and all that it holds possible, of one episode."""
+    """What it remembers and all that it holds possible, of one episode.
+
+    objects : the best pose of each object with the evidence of all its poses; None before anything was worked out
+    """
 
     column: EvidenceColumn
     memory: Memory
     pool: Hypotheses
     space: Space = EVERYWHERE
     thrift: Thrift = Thrift()
-    evidence: Tensor | None = None
+    objects: Hypotheses | None = None
 
     @classmethod
     def of(cls, column: EvidenceColumn, space: Space = EVERYWHERE, thrift: Thrift | None = None) -> "Observer":
@@ -143,7 +145,7 @@ class Observer:
             near = self._behind_own(pool)[0] < self.thrift.in_range
             refined = self._refined(_rows(pool, near), 2 if len(self.pool) == 0 else 1)
             pool = self._hopeful(join(refined, _rows(pool, ~near)))
-        return replace(self, pool=pool, evidence=self._evidence(pool))
+        return replace(self, pool=pool, objects=self._over_poses(pool))
 
     def _hopeful(self, pool: Hypotheses) -> Hypotheses:
         """Those not hopelessly behind, without repeats."""
@@ -177,31 +179,40 @@ class Observer:
         evidence = votes.log_evidence[:, 0] + self.space.mass(half)
         return replace(some, log_evidence=evidence, turn_sd=turn_sd, shift_sd=shift_sd), votes
 
-    def _evidence(self, pool: Hypotheses) -> Tensor:
-        """(o,) nats of each object, over all its poses."""
-        found = torch.full((len(self.column.atlas.names),), -math.inf)
-        for k in pool.obj.unique().tolist():
-            mine = _rows(pool, pool.obj[0] == k)
-            order = mine.log_evidence.argsort(dim=1, descending=True)
-            best = self._refined(mine.take(order[:, :SHARP]), STILL, sharp=True)
-            shared = _shared(best).log()
-            peak = (best.log_evidence[0] - shared).logsumexp(0)
+    def _over_poses(self, pool: Hypotheses) -> Hypotheses:
+        """Of each object that is left the best pose, with the evidence of all of them."""
+        found = [self._of_one(_rows(pool, pool.obj[0] == k)) for k in pool.obj.unique().tolist()]
+        whole = found[0]
+        for one in found[1:]:
+            whole = join(whole, one)
+        return whole
+
+    def _of_one(self, mine: Hypotheses) -> Hypotheses:
+        order = mine.log_evidence.argsort(dim=1, descending=True)
+        best = self._refined(mine.take(order[:, :SHARP]), STILL, sharp=True)
+        shared = _shared(best).log()
+        total = (best.log_evidence[0] - shared).logsumexp(0)
+        if order.shape[1] > SHARP:
             rest = mine.log_evidence[0, order[0, SHARP:]] - shared.mean()
-            found[k] = torch.logaddexp(peak, rest.logsumexp(0)) if len(rest) else peak
-        return found
+            total = torch.logaddexp(total, rest.logsumexp(0))
+        return replace(best.take(best.log_evidence.argmax(1, keepdim=True)), log_evidence=total[None, None])
 
-    def posterior(self, trust: float) -> Tensor:
-        """(1, o + 1) log probability of each object and of none of them, as a region has it."""
-        objects = len(self.column.atlas.names)
-        if self.evidence is None:
-            return torch.full((1, objects + 1), -math.log(objects + 1))
-        floor = OUTLIER * (self.memory.kind == HIT).sum().float()[None]
-        return log_posterior(self.evidence[None].double(), torch.arange(objects)[None], objects, trust, floor)
+    @property
+    def evidence(self) -> Tensor:
+        """(o,) nats of each object, over all its poses; -inf for one of which none is left."""
+        nats = torch.full((len(self.column.atlas.names),), -math.inf)
+        return nats if self.objects is None else nats.scatter(0, self.objects.obj[0], self.objects.log_evidence[0])
 
-    def odds(self, trust: float) -> tuple[int, float]:
-        """The best object (one past the last: none), and its log odds against all others."""
-        best, odds = log_odds(self.posterior(trust))
-        return int(best[0]), float(odds[0])
+    def odds(self, region: Region) -> tuple[int, float]:
+        """The best object (-1: none of those known), and its log odds, by the region's own rule from evidence to odds.
+        `region` is one of this column."""
+        if self.objects is None:
+            return -1, -math.inf
+        belief = Belief((self.memory,), self.objects, steps=self.memory.steps)
+        votes, own = region.vote(belief, self.objects).log_evidence, self.objects.log_evidence[:, None]
+        known = region._known(belief, votes[:, 0], votes)
+        consensus = region._agree(belief, self.objects, own, own, known)
+        return int(consensus.object_index[0]), float(consensus.log_odds[0])
 
 
 def _rows(pool: Hypotheses, keep: Tensor) -> Hypotheses:

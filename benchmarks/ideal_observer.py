@@ -2,10 +2,11 @@
 
     python benchmarks/ideal_observer.py --objects $YCB
 
-60 fixed episodes, half of the ten distinct and half of the ten similar scans, one column, in the noise of the README's rules,
-moved by random saccades, which ask nobody what he believes. What was sensed is replayed to an observer with the same
-maps and the same likelihood that gives up no pose (ideal.py; held against exact enumeration in its test).
-Both decide at the same odds. Efficiency is the ratio of the median sensations, undecided ones counted as the last.
+60 fixed episodes, half of the ten distinct and half of the ten similar scans, one column, in the noise of the README's
+rules, moved by random saccades, which ask nobody what he believes. What was sensed is replayed to an observer with the
+same maps and the same likelihood that gives up no pose (ideal.py; held against exact enumeration in its test). Both
+decide at the same odds, by the same rule from evidence to odds. Efficiency is the ratio of the median sensations,
+undecided ones counted as the last.
 
 The columns count only a share of the evidence ("trust": errors of maps are not independent). "same": the observer
 counts the same share, so that what is left is what the search loses. "full": it believes its likelihood; whether it
@@ -23,6 +24,7 @@ import json
 import math
 import shutil
 import time
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -87,14 +89,15 @@ def row_of(agent: Agent, found: Recorded, thrift: Thrift) -> Row:
 def replayed(agent: Agent, found: Recorded, thrift: Thrift) -> Row:
     """When the observer decides, counting each share of the evidence, and its log odds along the way."""
     region, names = agent.region, (*agent.region.objects, UNKNOWN)
+    regions = {"same": region, "full": replace(region, trust=1.0)}
     column, started = region.kinds[0], time.process_time()
     assert isinstance(column, EvidenceColumn)
     observer = Observer.of(column, EVERYWHERE, thrift)
     row: Row = {share: {"sensations": None, "answer": None, "log_odds": []} for share in SHARES}
     for count, sensation in enumerate(found.sensations, 1):
         observer = observer.sense(sensation)
-        for share, trust in zip(SHARES, (region.trust, 1.0), strict=True):
-            best, odds = observer.odds(trust)
+        for share, counting in regions.items():
+            best, odds = observer.odds(counting)
             row[share]["log_odds"].append(odds)
             if row[share]["sensations"] is None and odds > math.log(agent.decision.odds):
                 row[share] |= {"sensations": count, "answer": names[best]}

@@ -13,6 +13,10 @@ stand that of location, normal and direction alone ("patch"), with curvature ("s
 sensor's rays known exactly ("rays"). None knows misses, edges or chance fits of distant poses; on scans the change
 along the surface is that over +-2 mm.
 
+Where the rest comes from, "from_truth": the columns' own likelihood, refined from the true pose. What that is off by is
+the map's and the likelihood's doing; what is added to it, that of another pose that was held. Whether the columns
+found that one likelier, or never tried the true one, "held_likelier" tells.
+
 Maps are kept in --maps, and an object's episodes until the run is done: given the same command at the same commit, a
 run that was cut off goes on. The result file holds the per-episode rows; the last line printed is one JSON object.
 """
@@ -20,6 +24,7 @@ run that was cut off goes on. The result file holds the per-episode rows; the la
 import argparse
 import json
 import shutil
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -29,12 +34,18 @@ import recognition
 import torch
 from pose_information import Surface, bound_deg
 from pose_surface import SHAPE, surface_of
-from replaying import Job, Recorded, Row, finished, learnt, median_interval, played, settings
+from replaying import Job, Recorded, Row, error_of, finished, learnt, median_interval, played, settings
+
+from cortical.columns.evidence import refine
+from cortical.columns.evidence.hypotheses import Hypotheses
+from cortical.columns.messages import Pose
+from cortical.columns.region import Belief, Region
 
 AFTER = 10  # sensations after the decision
 PARTS = {"ycb10": "saccade", "ycb10similar": "saccade", "ycb77": "information_gain", "default": "saccade"}
 BOUNDS = {"bound": (None, False), "patch": (0, False), "shape": (SHAPE, False), "rays": (None, True)}
 MOMENTS = ("decision", "ten_after")
+SURE = 0.03, 0.0015  # radians, metres: how sure a pose is taken to be that is compared
 
 
 def arguments() -> argparse.Namespace:
@@ -67,8 +78,35 @@ def episodes(job: Job) -> list[Row]:
     for seed, rotation in product(args.seeds, range(rotations_of(args, part))):
         found = played(agent, name, seed, rotation, AFTER, args.at_most)
         surface, met = surface_of(agent.env, *found.eyes)
-        rows.append({"part": part} | row_of(found, surface, met))
+        row: Row = {"part": part, **row_of(found, surface, met)}
+        for moment, belief in zip(MOMENTS, found.beliefs, strict=True):
+            row[moment] |= beside_truth(agent.region, belief, found)
+        rows.append(row)
     return rows
+
+
+def beside_truth(region: Region, belief: Belief, found: Recorded) -> Row:
+    """How far the true pose moves when it is refined, degrees, and whether the one held has more evidence still."""
+    assert belief.consensus is not None
+    obj = torch.tensor([region.objects.index(found.object)])
+    rotation, place = (torch.from_numpy(part).float()[None] for part in found.truth)
+    truth = replace(belief, ballot=_ballot(obj, Pose(place, rotation), belief))
+    truth = region.polish(replace(truth, consensus=replace(belief.consensus, object_index=obj)))
+    assert truth.consensus is not None
+    here, there = (_evidence(region, belief, obj, one.pose) for one in (belief.consensus, truth.consensus))
+    return {"from_truth_deg": error_of(truth, found.truth[0], found.symmetry), "held_likelier": here > there}
+
+
+def _ballot(obj: torch.Tensor, pose: Pose, belief: Belief) -> Hypotheses:
+    turn_sd, shift_sd = (torch.full((1, 1), value) for value in SURE)
+    return Hypotheses(
+        obj[None], pose.rotation[None], pose.location[None], torch.zeros(1, 1), turn_sd, shift_sd, belief.ballot.pivot
+    )  # fmt: skip
+
+
+def _evidence(region: Region, belief: Belief, obj: torch.Tensor, pose: Pose) -> float:
+    vote = region.vote(belief, _ballot(obj, pose, belief))
+    return float(refine.neighbourhood_evidence(vote.log_evidence[:, 0], vote.information[:, 0])[0])
 
 
 def row_of(found: Recorded, surface: Surface, met: np.ndarray) -> Row:
@@ -102,7 +140,8 @@ def summary(rows: list[Row]) -> dict[str, Any]:
 def _figures(moments: list[Row]) -> dict[str, Any]:
     error = np.array([m["error_deg"] for m in moments])
     bounds = {name: np.array([m[name] for m in moments]) for name in BOUNDS}
-    ratio = error / bounds["bound"]
+    ratio, far = error / bounds["bound"], error > 10
+    straight, likelier = (np.array([m[name] for m in moments]) for name in ("from_truth_deg", "held_likelier"))
     return {
         "sensations_median": float(np.median([m["sensations"] for m in moments])),
         "error_median_deg": float(np.median(error)), "error_interval": median_interval(error),
@@ -111,6 +150,9 @@ def _figures(moments: list[Row]) -> dict[str, Any]:
         "ratio_median": float(np.median(ratio)), "ratio_interval": median_interval(ratio),
         "ratio_of_medians": float(np.median(error) / np.median(bounds["bound"])),
         "ratio_median_within_10deg": float(np.median(ratio[error <= 10])) if (error <= 10).any() else None,
+        "from_truth_median_deg": float(np.median(straight)),
+        "ratio_from_truth_median": float(np.median(straight / bounds["bound"])),
+        "beyond_10deg": int(far.sum()), "of_these_held_likelier": int((far & likelier).sum()),
     }  # fmt: skip
 
 

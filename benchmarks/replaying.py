@@ -41,8 +41,8 @@ class Recorded:
     decided : sensations to the decision, None if there was none
     answer, odds_log : at the decision, or at the end
     best : the best guess after each sensation
-    error_deg : rotation error held at the decision, and after the last sensation, both polished; under the object's
-        symmetry
+    beliefs : at the decision and after the last sensation, both polished
+    symmetry : of the object
     """
 
     object: str
@@ -55,8 +55,14 @@ class Recorded:
     answer: str | None
     odds_log: float
     best: tuple[str, ...]
-    error_deg: tuple[float, float]
+    beliefs: tuple[Belief, Belief]
     symmetry: Symmetry
+
+    @property
+    def error_deg(self) -> tuple[float, float]:
+        """Rotation errors of both beliefs."""
+        first, last = (error_of(belief, self.truth[0], self.symmetry) for belief in self.beliefs)
+        return first, last
 
 
 def played(agent: Agent, name: str, seed: int, rotation: int, beyond: int = 0, at_most: int | None = None) -> Recorded:
@@ -76,12 +82,11 @@ def played(agent: Agent, name: str, seed: int, rotation: int, beyond: int = 0, a
     last = agent.region.polish(steps[-1].belief)
     first = held or last
     assert first.consensus is not None
-    errors = tuple(error_of(belief, truth["rotation"], symmetry) for belief in (first, last))
     eyes = np.stack([step.eye[0] for step in steps]), np.stack([step.eye[1] for step in steps])
     return Recorded(
         name, seed, rotation, (truth["rotation"], truth["position"]), tuple(step.sensation for step in steps), eyes,
         decided, best[decided - 1] if decided else None, float(first.consensus.log_odds[0]), tuple(best),
-        (errors[0], errors[1]), symmetry,
+        (first, last), symmetry,
     )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from cortical.agents.learning import Learner, views
 from cortical.agents.rollout import make_agent
 from cortical.columns.evidence.hypotheses import Hypotheses
 from cortical.columns.geometry import turn_about_z
+from cortical.columns.region import OUTLIER
 from cortical.configs.schema import Experiment, LearnConfig, PolicyConfig, WorldConfig
 
 NAMES = ("ellipsoid", "box", "cone")
@@ -98,7 +99,7 @@ def test_the_evidence_of_objects_is_that_of_all_their_poses(name, seed):
     assert found[truth] == pytest.approx(exact[truth], abs=2.5)
     assert exact[truth] > 20  # so that 2.5 nats are little
     # of the others nothing is left but poses that explain no reading, for which a posterior has a floor
-    outliers = ideal.OUTLIER * float((observer.memory.kind == ideal.HIT).sum())
+    outliers = OUTLIER * float((observer.memory.kind == ideal.HIT).sum())
     floored = np.maximum(found, outliers)
     assert np.abs(np.maximum(exact, outliers) - floored)[np.arange(3) != truth].max() < 8
     assert (floored < found[truth] - 20).sum() == 2
@@ -121,7 +122,7 @@ def test_nothing_is_decided_before_there_is_something_to_go_by():
     for sensation in sensed("box", 2, 2):
         observer = observer.sense(sensation)
     assert len(observer.pool) == 0
-    assert observer.odds(1.0)[1] == pytest.approx(-math.log(3), abs=1e-5)
+    assert observer.odds(agent().region) == (-1, -math.inf)
 
 
 def test_refining_only_what_is_near_changes_little():
@@ -130,6 +131,6 @@ def test_refining_only_what_is_near_changes_little():
         observer = ideal.Observer.of(agent().region.kinds[0], PLANE, ideal.Thrift(in_range=in_range))
         for sensation in sensed("cone", 4, 8):
             observer = observer.sense(sensation)
-        found[in_range] = observer.odds(1.0)
+        found[in_range] = observer.odds(agent().region)
     assert found[6.0][0] == found[60.0][0] == NAMES.index("cone")
     assert found[6.0][1] == pytest.approx(found[60.0][1], abs=1.5)
