@@ -84,9 +84,13 @@ def names_of(args: argparse.Namespace) -> tuple[str, ...]:
 
 def few_views(args: argparse.Namespace) -> FewViews:
     """What was learnt, and is to be, from few views."""
-    experiment = recognition.experiment_of(args)
-    folder = recognition.maps_folder(args.maps, experiment)
-    return FewViews(folder.experiment, args.maps / f"{folder.path.name}-few")
+    return _few_views(recognition.experiment_of(args), args.maps)
+
+
+@lru_cache(maxsize=1)
+def _few_views(experiment: Experiment, root: Path) -> FewViews:
+    folder = recognition.maps_folder(root, experiment)
+    return FewViews(folder.experiment, root / f"{folder.path.name}-few")
 
 
 def tasks(names: Sequence[str]) -> Iterator[tuple[int | str, str, str]]:
