@@ -32,7 +32,7 @@ from replaying import Job, Row, finished, learnt, settings
 from cortical.agents.agent import Agent
 from cortical.agents.brain import build_region
 from cortical.agents.learning import learn_objects
-from cortical.agents.metrics import wilson
+from cortical.agents.metrics import NOTHING, UNKNOWN, wilson
 from cortical.agents.policies import Saccade
 from cortical.agents.rollout import make_agent, play
 from cortical.columns.evidence.atlas import TURNS, USUAL, node_table, usual
@@ -244,10 +244,11 @@ def _figures(rows: list[Row], whole: list[Row]) -> dict[str, Any]:
     right, before = (np.array([r["answer"] == r["object"] for r in some]) for some in (rows, whole))
     count, usual_count = (np.array([r["sensations"] for r in some], float) for some in (rows, whole))
     error, usual_error = (np.array([r["rotation_error_deg"] for r in some]) for some in (rows, whole))
-    undecided, both = sum(r["answer"] is None for r in rows), right & before
+    answers, both = [r["answer"] for r in rows], right & before
+    undecided, unknown = sum(a in (None, NOTHING) for a in answers), answers.count(UNKNOWN)
     return {
         "episodes": len(rows), "correct": float(right.mean()), "correct_interval": wilson(int(right.sum()), len(rows)),
-        "wrong": len(rows) - int(right.sum()) - undecided, "undecided": undecided,
+        "wrong_name": len(rows) - int(right.sum()) - undecided - unknown, "unknown": unknown, "undecided": undecided,
         "sensations_median": float(np.median(count)), "sensations_p95": float(np.percentile(count, 95)),
         "sensations_mean": float(count.mean()),
         "rotation_error_median_deg": float(np.median(error[right])) if right.any() else None,

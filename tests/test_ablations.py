@@ -99,7 +99,8 @@ def test_differences_are_to_the_same_episodes():
     rows = [row("whole", k, "cup", 5 + k, 2.0) for k in range(10)]
     rows += [row("colour", k, "cup" if k else None, 8 + k, 4.0) for k in range(10)]
     found = ablations.summary(rows)["default"]
-    assert found["colour"]["correct"] == 0.9 and found["colour"]["undecided"] == 1 and found["colour"]["wrong"] == 0
+    assert found["colour"]["correct"] == 0.9 and found["colour"]["undecided"] == 1
+    assert found["colour"]["wrong_name"] == found["colour"]["unknown"] == 0
     assert found["colour"]["sensations_difference"] == [3.0, 3.0, 3.0]  # in pairs: no spread
     assert found["colour"]["rotation_difference_deg"] == [2.0, 2.0, 2.0]
     share, low, high = found["colour"]["correct_difference"]
