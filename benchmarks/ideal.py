@@ -34,8 +34,8 @@ from cortical.columns.region import Belief, Region
 
 READINGS = 2  # that met something, before anything is worked out: one doesn't reach the odds
 LAID = 250_000  # hypotheses weighed at once
-SHARP = 256  # of each object, so many of the best poses are refined until they stand still
-STILL = 4  # steps that this takes at most
+SHARP, NEAR = 256, 10.0  # of each object, so many of the best poses, and nats behind, are refined further
+STILL = 3  # steps
 LOCKED = 1e12
 
 
@@ -189,11 +189,12 @@ class Observer:
 
     def _of_one(self, mine: Hypotheses) -> Hypotheses:
         order = mine.log_evidence.argsort(dim=1, descending=True)
-        best = self._refined(mine.take(order[:, :SHARP]), STILL, sharp=True)
+        near = int((mine.log_evidence > mine.log_evidence.amax() - NEAR).sum().clamp(max=SHARP))
+        best = self._refined(mine.take(order[:, :near]), STILL, sharp=True)
         shared = _shared(best).log()
         total = (best.log_evidence[0] - shared).logsumexp(0)
-        if order.shape[1] > SHARP:
-            rest = mine.log_evidence[0, order[0, SHARP:]] - shared.mean()
+        if order.shape[1] > near:
+            rest = mine.log_evidence[0, order[0, near:]] - shared.mean()
             total = torch.logaddexp(total, rest.logsumexp(0))
         return replace(best.take(best.log_evidence.argmax(1, keepdim=True)), log_evidence=total[None, None])
 
