@@ -96,8 +96,8 @@ def test_the_evidence_of_objects_is_that_of_all_their_poses(name, seed):
         observer = observer.sense(sensation)
     exact, found = enumerated(observer.column, observer.memory), observer.evidence.double().numpy()
     truth = NAMES.index(name)
-    assert found[truth] == pytest.approx(exact[truth], abs=2.5)
-    assert exact[truth] > 20  # so that 2.5 nats are little
+    assert found[truth] == pytest.approx(exact[truth], abs=3)  # a box's likelihood is jagged at its edges
+    assert exact[truth] > 20  # so that 3 nats are little
     # of the others nothing is left but poses that explain no reading, for which a posterior has a floor
     outliers = OUTLIER * float((observer.memory.kind == ideal.HIT).sum())
     floored = np.maximum(found, outliers)
