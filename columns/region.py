@@ -22,7 +22,7 @@ OUTLIER = math.log(0.03)  # nats of a reading that no pose explains
 POLISHED, POLISHING = 8, 8  # poses of the object named that are refined once more at the end, and how often
 UNEXPECTED = -1.0  # nats of a sensation at the best pose so far below which new poses are looked for
 OVERLOOKED = 0.5  # nats a sensation by which it gets less likely that a known object's pose wasn't found yet
-RIVAL = 4.0  # nats that a pose may be behind the best and still be the one that is looked for
+RIVAL = 2.0  # nats that a pose may be behind the best and still be the one that is looked for
 FITTING = 6.5  # nats a sensation: what a right pose explains on average, or more
 
 
@@ -65,7 +65,7 @@ class Region:
     lateral: Lateral
     objects: tuple[str, ...]
     first_cap: int = 4_000
-    keep: int = 128
+    keep: int = 96
     trust: float = 1.0
     watchful: bool = False
 

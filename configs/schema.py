@@ -80,7 +80,7 @@ class ColumnConfig:
     """Metres between neighbouring points of a map."""
     first_cap: int = 4_000
     """Hypotheses a region keeps after its first sensation."""
-    keep: int = 128
+    keep: int = 96
     """Hypotheses a region keeps in the long run."""
     outlier: float = 0.03
     """Share of sensations that the noise model does not explain (the floor of the likelihood)."""
