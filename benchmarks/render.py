@@ -1,4 +1,4 @@
-"""Renders the tables of the README and the guide from the committed result files:
+"""Renders the tables of the README, the guide and the log from the committed result files:
 
     python benchmarks/render.py [--check]
 """
@@ -196,10 +196,45 @@ def learning() -> str:
     return "\n".join(lines)
 
 
+def ablations() -> str:
+    """The system with one ingredient off at a time, of benchmarks/ablations.py."""
+    result = json.loads((RESULTS / "ablations.json").read_text())
+    names = {"whole": "nothing"} | result["off"]
+    names["symmetry"] = "symmetry in the scoring"
+    lines = []
+    for suite, found in result["summary"].items():
+        count = found["whole"]["episodes"]
+        lines += [
+            f"| `{suite}`, {count} episodes, off: | correct (wrong, unknown, undecided) | sensations, median / p95 "
+            "| more (95 %) | rotation error, median | more (95 %) | within 10° |", 7 * "|---" + "|",
+        ]  # fmt: skip
+        lines += [_ablated(name, found[off]) for off, name in names.items() if off in found]
+        lines.append("")
+    return "\n".join(lines[:-1])
+
+
+def _ablated(name: str, s: dict) -> str:
+    others = ", ".join(str(s[key]) for key in ("wrong_name", "unknown", "undecided"))
+    more, turned = (_more(s[key]) for key in ("sensations_difference", "rotation_difference_deg"))
+    error = "" if s["rotation_error_median_deg"] is None else f"{s['rotation_error_median_deg']:.1f}°"
+    within = "" if s["within_10deg"] is None else f"{100 * s['within_10deg']:.0f} %"
+    took = f"{s['sensations_median']:g} / {s['sensations_p95']:.0f}"
+    return f"| {name} | {100 * s['correct']:.1f} % ({others}) | {took} | {more} | {error} | {turned} | {within} |"
+
+
+def _more(difference: list[float] | None) -> str:
+    """A paired difference with its interval, nothing for none."""
+    if difference is None or not any(difference):
+        return ""
+    middle, low, high = difference
+    return f"{middle:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
 TABLES = (
     recognition, scans, sensing, vector_env, pushing, policy_learning, policies, ratios, scores, symbolic, learning,
+    ablations,
 )  # fmt: skip
-FILES = (ROOT / "README.md", ROOT / "demos" / "guide" / "moving.md")
+FILES = (ROOT / "README.md", ROOT / "demos" / "guide" / "moving.md", ROOT / "benchmarks" / "LOG.md")
 
 
 def rendered(text: str) -> str:
