@@ -98,7 +98,7 @@ def replayed(agent: Agent, found: Recorded, thrift: Thrift) -> Row:
         observer = observer.sense(sensation)
         for share, counting in regions.items():
             best, odds = observer.odds(counting)
-            row[share]["log_odds"].append(odds)
+            row[share]["log_odds"].append(odds if observer.objects is not None else None)
             if row[share]["sensations"] is None and odds > math.log(agent.decision.odds):
                 row[share] |= {"sensations": count, "answer": names[best]}
         if all(row[share]["sensations"] for share in SHARES):
@@ -144,7 +144,8 @@ def differences(rows: list[Row]) -> dict[str, Any]:
     for row in rows:
         for share in SHARES:
             one, other = row["ideal"][share], row["lavish"][share]
-            apart += [abs(a - b) for a, b in zip(one["log_odds"], other["log_odds"], strict=False)]
+            pairs = zip(one["log_odds"], other["log_odds"], strict=False)
+            apart += [abs(a - b) for a, b in pairs if a is not None]
             moved += one["sensations"] != other["sensations"]
     return {"episodes": len(rows), "nats_apart_median": float(np.median(apart)),
             "nats_apart_p95": float(np.percentile(apart, 95)), "decisions_moved": moved,

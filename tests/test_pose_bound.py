@@ -14,7 +14,9 @@ sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
 import pose_information  # pyright: ignore[reportMissingImports]
 import pose_surface  # pyright: ignore[reportMissingImports]
 
+from cortical.envs.bodies import looking
 from cortical.envs.explore import ObjectExploreEnv
+from cortical.envs.sensors import shared_catalogue
 
 ANGLE, LOCATION = math.radians(2.0), 0.002
 STEP = 1e-4
@@ -134,3 +136,19 @@ def test_a_gaze_past_the_object_tells_nothing():
     assert not met.any() and len(surface.point) == 0
     assert pose_information.bound_deg(surface) == 180.0
     env.close()
+
+
+def test_a_mesh_as_the_sensor_reads_it_is_as_hard_as_the_shape_it_stands_for():
+    env = ObjectExploreEnv("solids", field_of_view=10.0)
+    env.reset(seed=1, options={"object": "ellipsoid", "position": np.zeros(3), "rotation": np.eye(3)})
+    axes = np.ptp(shared_catalogue("solids").mesh("ellipsoid").vertices, axis=0) / 2
+    random = np.random.default_rng(4)
+    at = points_on(axes, 12, random)
+    normal = frames(axes, at)[:, :, 2]
+    bearing = normal + 0.3 * random.normal(size=at.shape)
+    bearing /= np.linalg.norm(bearing, axis=1, keepdims=True)
+    surface, met = pose_surface.surface_of(env, at + 0.15 * bearing, np.array([looking(-b) for b in bearing]))
+    env.close()
+    assert met.all() and surface.point == pytest.approx(at, abs=0.001)
+    exact = pose_information.bound_deg(ellipsoid(axes, at))
+    assert pose_information.bound_deg(surface.only(slice(None), 0)) == pytest.approx(exact, rel=0.15)
