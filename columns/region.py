@@ -21,7 +21,7 @@ SEEDING = 3  # sensations that always suggest new poses; later ones do when the 
 OUTLIER = math.log(0.03)  # nats of a reading that no pose explains
 POLISHED, POLISHING = 8, 8  # poses of the object named that are refined once more at the end, and how often
 UNEXPECTED = -1.0  # nats of a sensation at the best pose so far below which new poses are looked for
-OVERLOOKED = 0.5  # nats a sensation by which it gets less likely that a known object's pose wasn't found yet
+OVERLOOKED = 0.2  # nats a sensation by which it gets less likely that a known object's pose wasn't found yet
 RIVAL = 2.0  # nats that a pose may be behind the best and still be the one that is looked for
 FITTING = 6.5  # nats a sensation: what a right pose explains on average, or more
 

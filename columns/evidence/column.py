@@ -8,7 +8,7 @@ The five parts of a step, in the order in which they happen:
     hypotheses.prune  the few that survive are what the column believes  } of all columns together
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from . import goals
 from .atlas import Atlas
 from .backend import backend
 from .hypotheses import Hypotheses, nothing, seed
-from .likelihood import Tolerance
+from .likelihood import Tolerance, foretold
 from .memory import BACKGROUND, HIT, SEEDS, Memory, unpacked
 
 UNLIKELY = 4.0  # nats by which an object that is out of favour is searched later
@@ -35,6 +35,10 @@ class EvidenceColumn:
     outlier: float = 0.03
     remember: int = 64
     tests: int = 20_000
+    foretold: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "foretold", foretold(self.atlas, self.tolerance))
 
     @property
     def tolerance(self) -> Tolerance:
@@ -81,7 +85,7 @@ class EvidenceColumn:
         foretells its readings, its features better the rarer they are."""
         tol = self.tolerance
         usual = memory.numbers[..., BACKGROUND] @ torch.tensor([float(tol.surface), float(tol.colour)]).to(self.device)
-        return ((tol.loose - usual) * (memory.kind == HIT)).sum(2)
+        return ((self.foretold - usual) * (memory.kind == HIT)).sum(2)
 
     def pivot(self, memory: Memory) -> torch.Tensor:
         """(g, 3) metres, world frame: the middle of what was sensed."""

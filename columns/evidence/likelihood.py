@@ -44,7 +44,7 @@ SURFACE = 0.0036  # metres from a voxel's centre to a node: a ray that comes no 
 CERTAIN, PASSING, NOWHERE = 0.004, 0.007, 0.02  # metres aside of a node: a ray surely meets it, may, or meets none
 AHEAD, LOOKS = 0.006, 2  # metres to a crossing, which is looked up again where it lies
 TESTED = 12  # readings that a seed is roughly tested against, at most
-LOOSE, CODE_NUMBERS = 2.0, 1  # see Tolerance.loose; a code counts as so many numbers
+LOOSE, CODE_NUMBERS = 1.0, 4  # nats, see `foretold`; a code counts as so many numbers
 FITTING = 6.0  # nats below the best within which the features of a node fit a reading
 MARCH, STEP = 64, 0.5  # steps of a ray through an object's voxels, voxels at least
 MISS_NEAR, MISS_FAR = 0.02, 0.97  # how often a gaze at known surface misses, and how much more often one past it
@@ -70,23 +70,6 @@ class Tolerance:
     outlier_feature: float = 0.08
     code_slope: float = 3.9
     code_offset: float = 4.1
-
-    @property
-    def loose(self) -> float:
-        """log density, in nats, with which an unknown object's surface is taken to foretell a reading of its own: that
-        of a map that fits, less LOOSE for each number that is sensed."""
-        numbers = 3
-        total = LOG_DEPTH - 0.5 * math.log(2 * math.pi * self.location) - math.log(self.normal)
-        if self.surface:
-            numbers += 3
-            total += 0.5 * math.log(math.pi / (2 * self.normal)) - math.log(2 * math.pi * self.curvature)
-        if self.colour:
-            numbers += 3
-            total += 0.5 * math.log(2 * math.pi / self.hue) - math.log(2 * math.pi * self.light)
-        if self.winners:
-            numbers += CODE_NUMBERS
-            total += self.code_slope * math.log(1.1) + self.code_offset
-        return total - LOOSE * numbers
 
     @classmethod
     def of(cls, schema: FeatureSchema, outlier: float) -> "Tolerance":
@@ -120,6 +103,25 @@ def code_ratio(overlap: Tensor, tol: Tolerance) -> Tensor:
     """log-likelihood ratio of a weighted code overlap (...), as a share of the winners: a fit to the overlaps of noisy
     readings of one spot against those of other objects' spots."""
     return tol.code_slope * (overlap + 0.1).log() + tol.code_offset
+
+
+def foretold(atlas: Atlas, tol: Tolerance) -> float:
+    """log density, in nats, with which an unknown object's surface is taken to foretell a reading of its own: that of
+    known nodes at their best, on average, less LOOSE for each number that is sensed."""
+    few = replace(atlas, **atlas.subset(SUBSET))
+    row, spread = few.rows, few.spread
+    across, tilt, turn = (spread[:, :3].square() + row.new_tensor([tol.location, tol.normal, tol.normal])).unbind(1)
+    best, numbers = LOG_DEPTH - 0.5 * (2 * math.pi * across).log() - tilt.log(), 3
+    if tol.surface:
+        best = best + 0.5 * (1 + math.pi / (2 * turn)).log() + curvature_density(row[:, 9:11], row, spread, tol)
+        numbers += 3
+    if tol.colour:
+        best = best + colour_density(row[:, 11:13], row[:, 13:15], row, spread, tol)
+        numbers += 3
+    if tol.winners:
+        share = few.code_weights.sum(1) / tol.winners
+        best, numbers = best + code_ratio(share.clamp(max=1.0), tol), numbers + CODE_NUMBERS
+    return float(best.mean()) - LOOSE * numbers
 
 
 def telling(numbers: Tensor, bitmap: Tensor, atlas: Atlas, tol: Tolerance) -> tuple[Tensor, Tensor]:

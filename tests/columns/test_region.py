@@ -350,7 +350,7 @@ def test_readings_that_fit_nothing_known_are_of_something_unknown(atlas, columns
 @pytest.mark.parametrize("radii, hue", [((0.060, 0.055, 0.012), 0.6), ((0.060, 0.055, 0.012), 0.1)])
 def test_an_object_of_another_shape_or_colour_is_unknown(atlas, columns, radii, hue, monkeypatch):
     monkeypatch.setitem(SHAPES, "stranger", (radii, hue))
-    stranger = readings("stranger", 52, 3, pose_of(3))
+    stranger = readings("stranger", 32 * columns, 3, pose_of(3))
     monkeypatch.undo()
     agreed = after(region_of(atlas, columns), stranger).consensus
     assert int(agreed.object_index) == -1
