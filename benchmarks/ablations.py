@@ -18,7 +18,7 @@ import argparse
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -106,7 +106,7 @@ def _with_column(agent: Agent, column: EvidenceColumn) -> Agent:
 def _lacking(**what: bool) -> Change:
     def change(agent: Agent, maps: dict[str, ObjectMap]) -> Agent:
         whole = _column(agent)
-        parts: dict[str, Any] = {name: getattr(whole, name) for name in EvidenceColumn.__dataclass_fields__} | what
+        parts: dict[str, Any] = {part.name: getattr(whole, part.name) for part in fields(whole) if part.init} | what
         return _with_column(agent, Lacking(**parts))
 
     return change
@@ -154,7 +154,7 @@ def _undirected(agent: Agent, maps: dict[str, ObjectMap]) -> Agent:
 
 
 def _unpolished(agent: Agent, maps: dict[str, ObjectMap]) -> Agent:
-    parts = {name: getattr(agent.region, name) for name in Region.__dataclass_fields__}
+    parts = {part.name: getattr(agent.region, part.name) for part in fields(agent.region) if part.init}
     return replace(agent, region=Unpolished(**parts))
 
 

@@ -211,7 +211,7 @@ class Observer:
             return -1, -math.inf
         belief = Belief((self.memory,), self.objects, steps=self.memory.steps)
         votes, own = region.vote(belief, self.objects).log_evidence, self.objects.log_evidence[:, None]
-        known = region._known(belief, votes[:, 0], votes)
+        known = region._known(belief, self.objects, votes)
         consensus = region._agree(belief, self.objects, own, own, known)
         return int(consensus.object_index[0]), float(consensus.log_odds[0])
 
