@@ -55,8 +55,9 @@ class Column(Protocol):
         ...
 
     def unknown(self, memory: Any) -> torch.Tensor:
-        """(g, m) nats that all it remembers would be worth, by its votes' measure, if it were of one object that none
-        of those known is: a known object that explains it no better isn't what is there."""
+        """(g, m, objects) nats that all it remembers would be worth, by its votes' measure, if it were of one object
+        that none of those known is, and of which as much were known as of each of them: a known object that explains it
+        no better isn't what is there."""
         ...
 
     def pivot(self, memory: Any) -> torch.Tensor:

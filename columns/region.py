@@ -23,6 +23,7 @@ POLISHED, POLISHING = 8, 8  # poses of the object named that are refined once mo
 UNEXPECTED = -1.0  # nats of a sensation at the best pose so far below which new poses are looked for
 OVERLOOKED = 0.2  # nats a sensation by which it gets less likely that a known object's pose wasn't found yet
 RIVAL = 2.0  # nats that a pose may be behind the best and still be the one that is looked for
+Triple = tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]
 FITTING = 6.5  # nats a sensation: what a right pose explains on average, or more
 
 
@@ -172,7 +173,7 @@ class Region:
         order = strongest(without_repeats(ballot), self._cap(belief.steps + 1), objects=objects)
         survivors = ballot.take(order)
         views, alone = self._beliefs_of_columns(votes, survivors.log_evidence, total, order)
-        known = self._known(belief, total.log_evidence, votes.log_evidence)
+        known = self._known(belief, ballot, votes.log_evidence)
         met = self.met(belief) @ self.lateral.heard.to(total.log_evidence)
         fit = total.log_evidence.gather(1, order[:, :1])[:, 0] / met.clamp(min=1e-3)
         fit = torch.where(met > 0, fit, math.inf)
@@ -220,24 +221,25 @@ class Region:
     def _cap(self, steps: int) -> int:
         return max(self.keep, (4 * self.keep) >> max(0, steps - 2))
 
-    def _known(
-        self, belief: Belief, total: torch.Tensor, votes: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _known(self, belief: Belief, ballot: Hypotheses, votes: torch.Tensor) -> Triple:
         """Log odds that what is there is known, of the region, the columns after and before the exchange: how much
-        better the best pose, of log-likelihoods (g, b) and (g, m, b), explains all readings than an object would that
+        better the best pose, of log-likelihoods (g, m, b), explains all readings than an object would that
         isn't known, less what the best of so many gains by chance. At first a bad fit may mean that the right pose
         wasn't found yet."""
-        pairs = zip(self.kinds, belief.memories, strict=True)
-        own = torch.cat([kind.unknown(memory) for kind, memory in pairs], 1).to(total)
-        unknown = own @ self.lateral.heard.to(own), self.lateral.exchange(own), own
-        best = total.amax(1), self.lateral.exchange(votes).amax(2), votes.amax(2)
-        chance = math.log(len(self.objects))
-        overlooked = -OVERLOOKED * belief.steps
-        a, b, c = (
-            (self.trust * (torch.maximum(fit, floor.to(fit)) - other) - chance).clamp(min=overlooked) * (floor < 0)
-            for fit, floor, other in zip(best, self._floors(belief), unknown, strict=True)
-        )
-        return a, b, c
+        pairs, chance = zip(self.kinds, belief.memories, strict=True), math.log(len(self.objects))
+        own = torch.cat([kind.unknown(memory) for kind, memory in pairs], 1).to(votes)
+        alone = votes - own.gather(2, ballot.obj[:, None].expand_as(votes))
+        alive, overlooked = ballot.log_evidence > -math.inf, -OVERLOOKED * belief.steps
+
+        def odds(better: torch.Tensor, met: torch.Tensor) -> torch.Tensor:
+            best = torch.where(alive if better.ndim == 2 else alive[:, None], better, -math.inf).amax(-1)
+            return (self.trust * best - chance).clamp(min=overlooked) * (met > 0)
+
+        met, heard = self.met(belief).to(votes), self.lateral.heard.to(votes)
+        together = odds(torch.einsum("j,gjb->gb", heard, alone), met @ heard)
+        if votes.shape[1] == 1:
+            return together, None, None
+        return together, odds(self.lateral.exchange(alone), self.lateral.exchange(met)), odds(alone, met)
 
     def _agree(
         self,
@@ -245,7 +247,7 @@ class Region:
         ballot: Hypotheses,
         views: torch.Tensor,
         alone: torch.Tensor,
-        known: tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None] = (None, None, None),
+        known: Triple = (None, None, None),
     ) -> Consensus:
         alive = ballot.log_evidence[:, None] > -math.inf
         views, alone = (torch.where(alive, x, -math.inf) for x in (views, alone))

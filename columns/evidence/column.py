@@ -35,7 +35,7 @@ class EvidenceColumn:
     outlier: float = 0.03
     remember: int = 64
     tests: int = 20_000
-    foretold: float = field(init=False)
+    foretold: torch.Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "foretold", foretold(self.atlas, self.tolerance))
@@ -81,11 +81,11 @@ class EvidenceColumn:
         return (memory.kind == HIT).sum(2)
 
     def unknown(self, memory: Memory) -> torch.Tensor:
-        """(g, m) nats of all that is remembered, were it of one object that isn't known: what is known of an object
-        foretells its readings, its features better the rarer they are."""
-        tol = self.tolerance
-        usual = memory.numbers[..., BACKGROUND] @ torch.tensor([float(tol.surface), float(tol.colour)]).to(self.device)
-        return ((self.foretold - usual) * (memory.kind == HIT)).sum(2)
+        """(g, m, objects) nats of all that is remembered, were it of one object that isn't known: what is known of an
+        object foretells its readings, its features better the rarer they are."""
+        tol, hit = self.tolerance, memory.kind == HIT
+        usual = memory.numbers[..., BACKGROUND] @ memory.numbers.new_tensor([float(tol.surface), float(tol.colour)])
+        return hit.sum(2)[..., None] * self.foretold - (usual * hit).sum(2)[..., None]
 
     def pivot(self, memory: Memory) -> torch.Tensor:
         """(g, 3) metres, world frame: the middle of what was sensed."""

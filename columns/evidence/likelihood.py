@@ -105,11 +105,11 @@ def code_ratio(overlap: Tensor, tol: Tolerance) -> Tensor:
     return tol.code_slope * (overlap + 0.1).log() + tol.code_offset
 
 
-def foretold(atlas: Atlas, tol: Tolerance) -> float:
-    """log density, in nats, with which an unknown object's surface is taken to foretell a reading of its own: that of
-    known nodes at their best, on average, less LOOSE for each number that is sensed."""
-    few = replace(atlas, **atlas.subset(SUBSET))
-    row, spread = few.rows, few.spread
+def foretold(atlas: Atlas, tol: Tolerance) -> Tensor:
+    """log densities (o,), in nats, with which an unknown object, of which as much were known as of each of those known,
+    is taken to foretell a reading of its own: that of the known one's nodes at their best, on average, less LOOSE for
+    each number that is sensed."""
+    row, spread = atlas.rows, atlas.spread
     across, tilt, turn = (spread[:, :3].square() + row.new_tensor([tol.location, tol.normal, tol.normal])).unbind(1)
     best, numbers = LOG_DEPTH - 0.5 * (2 * math.pi * across).log() - tilt.log(), 3
     if tol.surface:
@@ -119,9 +119,10 @@ def foretold(atlas: Atlas, tol: Tolerance) -> float:
         best = best + colour_density(row[:, 11:13], row[:, 13:15], row, spread, tol)
         numbers += 3
     if tol.winners:
-        share = few.code_weights.sum(1) / tol.winners
+        share = atlas.code_weights.sum(1) / tol.winners
         best, numbers = best + code_ratio(share.clamp(max=1.0), tol), numbers + CODE_NUMBERS
-    return float(best.mean()) - LOOSE * numbers
+    total = row.new_zeros(len(atlas.names)).index_add_(0, atlas.owner, best)
+    return total / atlas.first.diff().clamp(min=1) - LOOSE * numbers
 
 
 def telling(numbers: Tensor, bitmap: Tensor, atlas: Atlas, tol: Tolerance) -> tuple[Tensor, Tensor]:
