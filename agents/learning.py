@@ -112,7 +112,7 @@ class Learner:
         forward = looking(-bearing)
         start = {"object": name, "position": np.zeros(3), "rotation": np.eye(3), "eye_position": position}
         observation, _ = self.env.reset(seed=0, options={**start, "gaze": -bearing})
-        waiting, planned = [(0, 0)], {(0, 0)}
+        waiting, planned, met = [(0, 0)], {(0, 0)}, False  # a ring is looked for around its empty middle
         budget = self.experiment.learn.sensations_per_view // self.experiment.learn.patches
         while waiting and budget > 0:
             right, down = waiting.pop(0)
@@ -125,7 +125,9 @@ class Learner:
                 self.readings += self.experiment.learn.patches
             sensation = self.senses(observation)
             yield sensation
-            if bool(sensation.on_object.any()):
+            here = bool(sensation.on_object.any())
+            met = met or here
+            if here or not met:
                 beside = [(right + 1, down), (right - 1, down), (right, down + 1), (right, down - 1)]
                 waiting += [cell for cell in beside if cell not in planned]
                 planned.update(beside)

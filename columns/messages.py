@@ -59,8 +59,8 @@ class FeatureSchema:
     """Of log curvature, sign(k) ln(1 + |k| x 1 m)."""
     hue_sd: float = 0.63
     """Radians on the colour circle."""
-    saturation_sd: float = 0.125
-    """Of saturation and of value, 0 ... 1; a quarter more than the sensor's noise, as what a patch averages differs."""
+    saturation_sd: float = 0.1
+    """Of saturation and of value, 0 ... 1."""
 
     def differences(self, other: "FeatureSchema") -> list[str]:
         """The stored features in which two schemas differ (noise is the sensor's affair), as words for an error."""
