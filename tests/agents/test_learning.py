@@ -10,12 +10,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from cortical.agents.brain import stored_schema
 from cortical.agents.learning import Learner, learn_objects, learning_eye, views
 from cortical.agents.records import RunFolder
+from cortical.columns.object_map import ObjectMap
 from cortical.columns.storage import load_maps
 from cortical.configs.load import ConfigError, validate
 from cortical.configs.schema import Experiment, LearnConfig, WorldConfig
@@ -81,6 +83,15 @@ def test_views_look_from_all_around():
     torch.testing.assert_close(bearings.sum(0), torch.zeros(3, dtype=torch.float64))
     between = (bearings @ bearings.T).fill_diagonal_(-1).clamp(-1, 1).arccos()
     assert float(between.min()) > math.radians(50)
+
+
+def test_a_view_that_begins_in_a_hole_finds_what_is_around_it(learnt):
+    learner = Learner(replace(learnt.experiment, learn=LearnConfig(sensations_per_view=1000)))
+    empty = ObjectMap.empty(learnt.experiment.column.node_spacing)
+    known = learner.add_view(empty, "torus", np.array([0.0, 0.0, 1.0]))
+    learner.env.close()
+    x, y, _ = known.rows()[0][:, :3].T
+    assert all(int(((sx * x > 0.01) & (sy * y > 0.01)).sum()) > 20 for sx in (-1, 1) for sy in (-1, 1))
 
 
 @pytest.mark.parametrize("most", [100, 330, 1000])
