@@ -78,8 +78,8 @@ class Lacking(EvidenceColumn):
             return nothing(len(memory.kind), self.device)
         return EvidenceColumn.nominate(self, memory, limit, prior)
 
-    def vote(self, memory: Memory, ballot: Hypotheses, curved: bool = True) -> Vote:
-        vote = EvidenceColumn.vote(self, memory, ballot, curved)
+    def vote(self, memory: Memory, ballot: Hypotheses, curved: bool = True, misses: bool = True) -> Vote:
+        vote = EvidenceColumn.vote(self, memory, ballot, curved, misses)
         return vote if self.moves else replace(vote, slope=torch.zeros_like(vote.slope))
 
 

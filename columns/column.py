@@ -69,9 +69,10 @@ class Column(Protocol):
         Objects of a high log `prior` (g, objects) may be searched first."""
         ...
 
-    def vote(self, memory: Any, ballot: Hypotheses, curved: bool = True) -> Vote:
+    def vote(self, memory: Any, ballot: Hypotheses, curved: bool = True, misses: bool = True) -> Vote:
         """What each column's memory says of each pose on the ballot, in nats against 'none of those I know'; not
-        `curved`: without slope and information."""
+        `curved`: without slope and information. Not `misses`: readings that met nothing, which move no pose, may be
+        left out."""
         ...
 
     def foresee(self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0) -> Foresight:

@@ -100,10 +100,12 @@ class Region:
             )
         return [sensation[:, end - k.columns : end] for end, k in zip(ends, self.kinds, strict=True)]
 
-    def vote(self, belief: Belief, ballot: Hypotheses, newest: bool = False, curved: bool = True) -> Vote:
+    def vote(
+        self, belief: Belief, ballot: Hypotheses, newest: bool = False, curved: bool = True, misses: bool = True
+    ) -> Vote:
         """What all columns say of the poses on a ballot, by all they remember or by their newest sensation alone."""
         votes = [
-            kind.vote(kind.newest(memory) if newest else memory, ballot, curved)
+            kind.vote(kind.newest(memory) if newest else memory, ballot, curved, misses)
             for kind, memory in zip(self.kinds, belief.memories, strict=True)
         ]
         if len(votes) == 1:
@@ -165,7 +167,7 @@ class Region:
             return replace(belief, ballot=ballot, consensus=self._agree(belief, ballot, own, own))
         ballot = replace(prune(ballot, self._cap(belief.steps), objects=objects), pivot=self._pivot(belief))
         for _ in range(2 if belief.steps <= SEEDING else 1):
-            votes = self.lateral.pool(self.vote(belief, ballot))
+            votes = self.lateral.pool(self.vote(belief, ballot, misses=False))
             ballot = refine.step(ballot, votes.slope, votes.information)
         votes = self.vote(belief, ballot)
         total = self.lateral.pool(votes)
@@ -191,7 +193,7 @@ class Region:
         if len(few) == 0:
             return belief  # no pose is left
         for _ in range(POLISHING):
-            votes = self.lateral.pool(self.vote(belief, few))
+            votes = self.lateral.pool(self.vote(belief, few, misses=False))
             few = refine.step(few, votes.slope, votes.information)
         votes = self.lateral.pool(self.vote(belief, few))
         few = refine.with_evidence(few, votes.log_evidence, votes.information)

@@ -117,6 +117,9 @@ def _check_vote(column: Column, memory: Any, ballot: Hypotheses) -> None:
     assert _near(vote.information, mirror), "information isn't symmetric"
     alone = column.vote(memory, ballot, curved=False).log_evidence
     assert _near(alone, vote.log_evidence), "the evidence changes where slope and information aren't asked for"
+    met = column.vote(memory, ballot, misses=False)
+    moves = (met.slope, vote.slope), (met.information, vote.information)
+    assert all(_near(a, b) for a, b in moves), "slope or information change where misses are left out"
 
 
 def _check_stateless(column: Column, sensations: Sequence[Sensation], memory: Any, ballot: Hypotheses) -> None:

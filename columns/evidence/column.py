@@ -126,9 +126,10 @@ class EvidenceColumn:
         rank = torch.where(newest, 0, (memory.steps - 2) % hit.sum(1).clamp(min=1))
         return order.gather(1, rank[:, None])[:, 0]
 
-    def vote(self, memory: Memory, ballot: Hypotheses, curved: bool = True) -> Vote:
-        """What each column's memory says of each pose on the ballot; not `curved`: the evidence alone."""
-        return backend(self.device).weigh(self.atlas, memory, ballot, self.tolerance, curved)
+    def vote(self, memory: Memory, ballot: Hypotheses, curved: bool = True, misses: bool = True) -> Vote:
+        """What each column's memory says of each pose on the ballot; not `curved`: the evidence alone; not `misses`:
+        by what was met alone."""
+        return backend(self.device).weigh(self.atlas, memory, ballot, self.tolerance, curved, misses)
 
     def foresee(self, ballot: Hypotheses, origin: torch.Tensor, gaze: torch.Tensor, group: int = 0) -> Foresight:
         """What sensations at those places are expected to say of each pose of a ballot, were each of them true."""

@@ -206,12 +206,16 @@ def _rough_fit(atlas: Atlas, at: Tensor, hits: Tensor, node: Tensor, angle: Tens
     return torch.where(missing, -3.0, fit).sum(1), missing.sum(1)
 
 
-def weigh(atlas: Atlas, memory: Memory, hypotheses: Hypotheses, tol: Tolerance, curved: bool = True) -> Vote:
-    """What every column's memory says of every pose of its group: see Vote. Not `curved`: the evidence alone."""
+def weigh(
+    atlas: Atlas, memory: Memory, hypotheses: Hypotheses, tol: Tolerance, curved: bool = True, misses: bool = True
+) -> Vote:
+    """What every column's memory says of every pose of its group: see Vote. Not `curved`: the evidence alone; not
+    `misses`: by what was met alone."""
     hits, slope, information = _weigh_hits(atlas, memory, hypotheses, tol)
-    misses = _weigh_misses(atlas, memory, hypotheses)
     kind = memory.kind[:, :, None]
-    evidence = (hits * (kind == 1) + misses * (kind == 2)).sum(-1)
+    evidence = (hits * (kind == 1)).sum(-1)
+    if misses:
+        evidence = evidence + (_weigh_misses(atlas, memory, hypotheses) * (kind == 2)).sum(-1)
     if not curved:
         slope, information = slope[..., :0], information[..., :0, :0]
     return Vote(evidence, slope, information)

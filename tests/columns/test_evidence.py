@@ -29,6 +29,7 @@ SCHEMAS = {
     "both": FeatureSchema(code_bits=BITS, code_winners=WINNERS),
 }
 NAMES = ("egg", "ring")
+WEIGH = compiled.weigh, likelihood.weigh
 
 
 @dataclass(frozen=True)
@@ -198,6 +199,10 @@ def test_compiled_weighing_is_the_plain_one(atlases, features):
     flat = compiled.weigh(column.atlas, memory, ballot, column.tolerance, curved=False)
     assert torch.equal(flat.log_evidence, fast.log_evidence)
     assert flat.slope.shape[-1] == 0
+    met, same = (weigh(column.atlas, memory, ballot, column.tolerance, misses=False) for weigh in WEIGH)
+    assert torch.equal(met.slope, fast.slope) and torch.equal(met.information, fast.information)
+    assert agree(met.log_evidence[..., None], same.log_evidence[..., None])
+    assert not torch.equal(met.log_evidence, fast.log_evidence)
 
 
 def test_compiled_rays_meet_what_plain_ones_do(atlas):

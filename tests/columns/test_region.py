@@ -118,14 +118,14 @@ class Remembering(Spoilt):
         type(self).heard += 1
         return super().sense(memory, sensation, movement)
 
-    def vote(self, memory, ballot, curved=True):
-        vote = super().vote(memory, ballot, curved)
+    def vote(self, memory, ballot, curved=True, misses=True):
+        vote = super().vote(memory, ballot, curved, misses)
         return replace(vote, log_evidence=vote.log_evidence + self.heard)
 
 
 class Talkative(Spoilt):
-    def vote(self, memory, ballot, curved=True):
-        vote = super().vote(memory, ballot, curved)
+    def vote(self, memory, ballot, curved=True, misses=True):
+        vote = super().vote(memory, ballot, curved, misses)
         return replace(vote, log_evidence=vote.log_evidence + 1.0)
 
 
@@ -140,8 +140,8 @@ class Deaf(Spoilt):
 
 
 class Gossiping(Spoilt):
-    def vote(self, memory, ballot, curved=True):
-        vote = super().vote(memory, ballot, curved)
+    def vote(self, memory, ballot, curved=True, misses=True):
+        vote = super().vote(memory, ballot, curved, misses)
         mean = vote.log_evidence.mean(1, keepdim=True)
         return replace(vote, log_evidence=mean.expand_as(vote.log_evidence).contiguous())
 

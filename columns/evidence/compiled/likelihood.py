@@ -8,22 +8,27 @@ from ...messages import Vote
 from ..atlas import SUBSET, Atlas
 from ..hypotheses import Hypotheses
 from ..likelihood import Tolerance, spread_out
+from ..memory import LOST, MISS
 from .grid import grid_of
 from .rays import meet_all
 from .seeding import match_nodes, sieve_all, strongest, tell_all
 from .weighing import weigh_all
 
 
-def weigh(atlas: Atlas, memory, hypotheses: Hypotheses, tol: Tolerance, curved: bool = True) -> Vote:
+def weigh(
+    atlas: Atlas, memory, hypotheses: Hypotheses, tol: Tolerance, curved: bool = True, misses: bool = True
+) -> Vote:
     """As likelihood.weigh; tensors on a CPU."""
     groups, columns, _ = memory.kind.shape
+    kind = memory.kind.numpy()
+    kind = kind if misses else np.where(kind == MISS, LOST, kind).astype(kind.dtype)
     count, sides = len(hypotheses), 6 if curved else 0
     evidence = np.zeros((groups, columns, count), np.float32)
     slope = np.zeros((groups, columns, count, sides), np.float32)
     information = np.zeros((groups, columns, count, sides, sides), np.float32)
     weigh_all(
         *_arrays(atlas),
-        memory.numbers.numpy(), memory.kind.numpy(), memory.bitmap.numpy(),
+        memory.numbers.numpy(), kind, memory.bitmap.numpy(),
         hypotheses.obj.numpy(), hypotheses.rotation.numpy(), hypotheses.location.numpy(),
         hypotheses.log_evidence.numpy(), hypotheses.turn_sd.numpy(), hypotheses.shift_sd.numpy(),
         hypotheses.pivot.numpy(), _numbers(tol), tol.surface, tol.colour, tol.winners, curved,
