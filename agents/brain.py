@@ -14,6 +14,9 @@ from cortical.configs.schema import Experiment
 
 from .sensing import feature_schema, touch_schema
 
+TOUCH_ALONE = 0.75
+"""Share of the trust in fingers that feel without an eye: shape alone, felt on edges and ridges, errs alike."""
+
 
 def build_region(experiment: Experiment, maps: dict[str, ObjectMap]) -> Region:
     """A region of `eye.columns` + `touch.fingers` columns that share these maps, the fingers' last.
@@ -27,6 +30,8 @@ def build_region(experiment: Experiment, maps: dict[str, ObjectMap]) -> Region:
     graph = topology(experiment.lateral.topology, columns, experiment.seed)
     # neighbours see nearly the same: their evidence adds up, but less than independent evidence would
     trust = column.trust / (1 + column.correlation * (columns - 1))
+    if not experiment.eye.columns:
+        trust *= TOUCH_ALONE
     lateral = Lateral.over(graph, experiment.lateral.rounds)
     return Region(kinds, lateral, tuple(maps), column.first_cap, column.keep, trust, column.watchful)
 
