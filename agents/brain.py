@@ -14,7 +14,7 @@ from cortical.configs.schema import Experiment
 
 from .sensing import feature_schema, touch_schema
 
-TOUCH_ALONE = 0.75
+TOUCH_ALONE = 0.6
 """Share of the trust in fingers that feel without an eye: shape alone, felt on edges and ridges, errs alike."""
 
 
