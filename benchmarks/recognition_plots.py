@@ -84,9 +84,9 @@ def draw_calibration(axes: Axes, lines: dict[str, Result]) -> None:
         axes.plot([at, at], [100 * low, 100 * high], color=PALETTE[0], lw=2)
         axes.plot(at, 100 * (1 - right / count), "o", color=PALETTE[0], ms=7, label="wrong" if at == 0 else None)
         axes.plot(at, 100 / (1 + odds), "_", color=INK, ms=24, label="allowed" if at == 0 else None)
-    labels = [f"{low:,.0f} : 1 and more\n{count:,} decisions" for (low, _), (_, count) in groups.items()]
+    labels = [f"{low:,.0f}\n({count:,})" for (low, _), (_, count) in groups.items()]
     axes.set_xticks(np.arange(len(groups)), labels)
-    axes.set(xlabel="odds stated", ylabel="wrong, %", xlim=(-0.5, len(groups) - 0.5), ylim=(0, None))
+    axes.set(xlabel="odds stated, to one, from (decisions)", ylabel="wrong, %", xlim=(-0.5, len(groups) - 0.5), ylim=(0, None))
     axes.legend(frameon=False, fontsize=9)
 
 
@@ -114,7 +114,7 @@ def picture(folder: Path, output: Path) -> Path:
     draw_poses(poses, lines)
     draw_calibration(calibration, lines)
     draw_confusions(confusions, lines)
-    titles = "What it is, guess by guess", "How it lies", "Odds that come true", "What was taken for what"
+    titles = "What it is, guess by guess", "How it lies", "Do the odds come true?", "What was taken for what"
     for axes, title in zip((guesses, poses, calibration, confusions), titles, strict=True):
         titled(axes, title)
     return save(figure, output)
