@@ -86,7 +86,8 @@ def draw_calibration(axes: Axes, lines: dict[str, Result]) -> None:
         axes.plot(at, 100 / (1 + odds), "_", color=INK, ms=24, label="allowed" if at == 0 else None)
     labels = [f"{low:,.0f}\n({count:,})" for (low, _), (_, count) in groups.items()]
     axes.set_xticks(np.arange(len(groups)), labels)
-    axes.set(xlabel="odds stated, to one, from (decisions)", ylabel="wrong, %", xlim=(-0.5, len(groups) - 0.5), ylim=(0, None))
+    axes.set(xlabel="odds stated, to one, from (decisions)", ylabel="wrong, %", ylim=(0, None))
+    axes.set_xlim(-0.5, len(groups) - 0.5)
     axes.legend(frameon=False, fontsize=9)
 
 
