@@ -16,7 +16,6 @@ run that was cut off goes on. The result file holds the per-episode rows; the la
 
 import argparse
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
@@ -27,7 +26,7 @@ from typing import Any
 import numpy as np
 import recognition
 import torch
-from replaying import Job, Row, finished, learnt, settings
+from replaying import Job, Row, learnt, published, settings
 
 from cortical.agents.agent import Agent
 from cortical.agents.brain import build_region
@@ -281,7 +280,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     one = wanted["default"]
     head = recognition.described(one, recognition.experiment_of(one))
     head |= {"command": "python benchmarks/ablations.py --objects $YCB", "off": {k: OFF[k][0] for k in args.off}}
-    kept = recognition.unfinished(args, head | {"few": args.few, "most": args.at_most}, args.rotations or 0)
     names = {part: learnt(mine)[: args.few] for part, mine in wanted.items()}
     jobs = [
         (f"{part}-{off}", mine, name)
@@ -289,11 +287,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for off in (WHOLE, *args.off)
         for name in names[part]
     ]
-    rows = finished(episodes, jobs, kept, args.workers)
-    found = summary(rows)
-    recognition.write(args.output, head | {"summary": recognition.rounded(found), "rows": rows})
-    shutil.rmtree(kept)
-    return found
+    return published(args, head, episodes, jobs, summary)
 
 
 def main() -> None:

@@ -22,7 +22,6 @@ run that was cut off goes on. The result file holds the per-episode rows; the la
 import argparse
 import json
 import math
-import shutil
 import time
 from dataclasses import replace
 from itertools import product
@@ -33,7 +32,7 @@ import numpy as np
 import recognition
 import torch
 from ideal import EVERYWHERE, Observer, Thrift
-from replaying import Job, Recorded, Row, finished, learnt, played, settings
+from replaying import Job, Recorded, Row, learnt, played, published, settings
 
 from cortical.agents.agent import Agent
 from cortical.agents.metrics import UNKNOWN
@@ -159,13 +158,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     command = "python benchmarks/ideal_observer.py --objects $YCB" + (" --check" if args.check else "")
     one = next(iter(wanted.values()))
     head = recognition.described(one, recognition.experiment_of(one)) | {"command": command}
-    kept = recognition.unfinished(args, head | {"few": args.few, "most": args.at_most}, args.rotations)
     jobs = [(part, mine, name) for part, mine in wanted.items() for name in learnt(mine)[: args.few]]
-    rows = finished(episodes, jobs, kept, args.workers)
-    found = {"check": differences(rows)} if args.check else summary(rows, args.at_most)
-    recognition.write(args.output, head | {"summary": recognition.rounded(found), "rows": rows})
-    shutil.rmtree(kept)
-    return found
+
+    def figures(rows: list[Row]) -> dict[str, Any]:
+        return {"check": differences(rows)} if args.check else summary(rows, args.at_most)
+
+    return published(args, head, episodes, jobs, figures)
 
 
 def main() -> None:

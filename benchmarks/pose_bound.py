@@ -23,7 +23,6 @@ run that was cut off goes on. The result file holds the per-episode rows; the la
 
 import argparse
 import json
-import shutil
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -34,7 +33,7 @@ import recognition
 import torch
 from pose_information import Surface, bound_deg
 from pose_surface import SHAPE, surface_of
-from replaying import Job, Recorded, Row, error_of, finished, learnt, median_interval, played, settings
+from replaying import Job, Recorded, Row, error_of, learnt, median_interval, played, published, settings
 
 from cortical.columns.evidence import refine
 from cortical.columns.evidence.hypotheses import Hypotheses
@@ -163,13 +162,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     command = f"python benchmarks/pose_bound.py --objects $YCB --parts {' '.join(args.parts)}"
     one = next(iter(wanted.values()))
     head = recognition.described(one, recognition.experiment_of(one)) | {"command": command, "after": AFTER}
-    kept = recognition.unfinished(args, head | {"few": args.few, "most": args.at_most}, args.rotations or 0)
     jobs = [(part, mine, name) for part, mine in wanted.items() for name in learnt(mine)[: args.few]]
-    rows = finished(episodes, jobs, kept, args.workers)
-    found = summary(rows)
-    recognition.write(args.output, head | {"summary": recognition.rounded(found), "rows": rows})
-    shutil.rmtree(kept)
-    return found
+    return published(args, head, episodes, jobs, summary)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ They are those of agents/rollout.py: pose, start, noise and movements follow fro
 import argparse
 import json
 import math
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -146,8 +147,25 @@ def learnt(args: argparse.Namespace) -> tuple[str, ...]:
     return names
 
 
+def published(
+    args: argparse.Namespace,
+    head: dict[str, Any],
+    work: Callable[[Job], list[Row]],
+    jobs: Sequence[Job],
+    summary: Callable[[list[Row]], dict[str, Any]],
+) -> dict[str, Any]:
+    """The summary of all jobs' rows, both written to the result file under its `head`; a run that was cut off goes
+    on."""
+    kept = recognition.unfinished(args, head | {"few": args.few, "most": args.at_most}, args.rotations or 0)
+    rows = finished(work, jobs, kept, args.workers)
+    found = summary(rows)
+    recognition.write(args.output, head | {"summary": recognition.rounded(found), "rows": rows})
+    shutil.rmtree(kept)
+    return found
+
+
 def finished(
-    work: Callable[[Job], list[Row]], jobs: Sequence[tuple[str, argparse.Namespace, str]], kept: Path, workers: int
+    work: Callable[[Job], list[Row]], jobs: Sequence[Job], kept: Path, workers: int
 ) -> list[Row]:
     """Rows of all jobs (part, settings, object), each in a process; those in the folder `kept` are not done again."""
     console, rows = Console(stderr=True), []

@@ -23,7 +23,7 @@ from torch import Tensor
 from .messages import Consensus, Pose, Vote
 
 TOPOLOGIES = ("all-to-all", "ring", "grid", "small-world", "random", "none")
-CALIBRATED = 0.5  # of the log odds between objects: at 300 : 1 so stated, at least 99 of 100 are right
+CALIBRATED = 0.5  # share of the log odds between objects that counts; fitted, see benchmarks/LOG.md
 AGREED = 0.02  # largest deviation of W^rounds from the mean that counts as agreement, relative to 1 / columns
 
 
@@ -180,9 +180,9 @@ def log_odds(posterior: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def odds_of(posterior: Tensor, entry: Tensor) -> Tensor:
-    """Log odds (...), nats, of an entry (...) of a log posterior (..., n) against all others, stated as often as they
-    come true: the doubt which object it is counts by CALIBRATED (a fit, as in J. Platt, Probabilistic outputs for
-    support vector machines, 1999), the doubt whether it is any of them, the last entry, as it is; doubts add up."""
+    """Log odds (...), nats, of an entry (...) of a log posterior (..., n) against all others, calibrated: of the doubt
+    which object it is, log odds count by CALIBRATED (a fit, as in J. Platt, Probabilistic outputs for support vector
+    machines, 1999), the doubt whether it is any of them, the last entry, as it is; doubts add up."""
     objects, last = posterior[..., :-1], posterior.shape[-1] - 1
     known = objects.logsumexp(-1) - posterior[..., -1]
     at = entry[..., None].clamp(max=last - 1)

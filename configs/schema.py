@@ -152,7 +152,7 @@ class DecisionConfig:
     """When an episode ends."""
 
     odds: float = 300.0
-    """Posterior odds of one object against all others and 'none of those I know' that decide."""
+    """Posterior odds, calibrated, of one object against all others and 'none of those I know' that decide."""
     max_sensations: int = 500
     """Sensations after which an episode ends undecided."""
     price: float = 0.0
