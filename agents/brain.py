@@ -14,7 +14,7 @@ from cortical.configs.schema import Experiment
 
 from .sensing import feature_schema, touch_schema
 
-TOUCH_ALONE = 0.6
+TOUCH_ALONE = 0.5
 """Share of the trust in fingers that feel without an eye: shape alone, felt on edges and ridges, errs alike."""
 
 
@@ -28,10 +28,7 @@ def build_region(experiment: Experiment, maps: dict[str, ObjectMap]) -> Region:
     columns = experiment.eye.columns + experiment.touch.fingers
     kinds = _kinds(experiment, maps)
     graph = topology(experiment.lateral.topology, columns, experiment.seed)
-    # neighbours see nearly the same: their evidence adds up, but less than independent evidence would
-    trust = column.trust / (1 + column.correlation * (columns - 1))
-    if not experiment.eye.columns:
-        trust *= TOUCH_ALONE
+    trust = column.trust if experiment.eye.columns else column.trust * TOUCH_ALONE
     lateral = Lateral.over(graph, experiment.lateral.rounds)
     return Region(kinds, lateral, tuple(maps), column.first_cap, column.keep, trust, column.watchful)
 

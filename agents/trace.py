@@ -24,7 +24,7 @@ def trace_of(step: Step, region: Region) -> StepTrace:
     names = (*region.objects, "unknown")
     posterior = consensus.log_posterior[0].exp()
     top = posterior.argsort(descending=True)[:8].tolist()
-    poses, votes = _survivors(step, consensus, region.trust, names)
+    poses, votes = _survivors(step, consensus, region.share(step.belief.steps), names)
     pairs = zip(consensus.column_log_posterior[0], consensus.alone_log_posterior[0], votes, strict=True)
     sensed = (step.sensation.on_object & step.sensation.valid)[0].tolist()
     points = step.sensation.location[0].tolist()

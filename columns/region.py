@@ -21,6 +21,7 @@ SEEDING = 3  # sensations that always suggest new poses; later ones do when the 
 OUTLIER = math.log(0.03)  # nats of a reading that no pose explains
 POLISHED, POLISHING = 8, 8  # poses of the object named that are refined once more at the end, and how often
 UNEXPECTED = -1.0  # nats of a sensation at the best pose so far below which new poses are looked for
+EARLY = 1.0  # how much more evidence counts that many columns find in one sensation, where no movement led most of them
 OVERLOOKED = 0.2  # nats a sensation by which it gets less likely that a known object's pose wasn't found yet
 RIVAL = 2.0  # nats that a pose may be behind the best and still be the one that is looked for
 Triple = tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]
@@ -57,8 +58,8 @@ class Region:
     lateral : who exchanges votes with whom
     objects : names, in the order of their indices
     first_cap, keep : hypotheses kept after the first sensation and in the long run
-    trust : share of the evidence that counts when beliefs are formed; below 1 since the errors of maps, and readings
-        that lie close together, are not independent
+    trust : share of the evidence that counts in the long run when beliefs are formed; below 1 since the errors of maps
+        are not independent, and movements are chosen by them
     watchful : notice by prediction error that the object itself was moved, and find its new pose
     """
 
@@ -90,6 +91,12 @@ class Region:
         if self._needs_seeds(belief) or self._surprised(ballot, weighed):
             weighed = self._widen(belief, weighed)
         return self._settle(belief, weighed)
+
+    def share(self, steps: int) -> float:
+        """Share of the evidence of so many sensations that counts when beliefs are formed: fitted, see
+        benchmarks/LOG.md. Neighbours' errors are no more alike than those of one column's sensations in a row."""
+        columns = sum(kind.columns for kind in self.kinds)
+        return self.trust * (1 + EARLY * (1 - 1 / columns) / max(1, steps))
 
     def _split(self, sensation: Sensation) -> list[Sensation]:
         ends = torch.tensor([k.columns for k in self.kinds]).cumsum(0).tolist()
@@ -235,7 +242,7 @@ class Region:
 
         def odds(better: torch.Tensor, met: torch.Tensor) -> torch.Tensor:
             best = torch.where(alive if better.ndim == 2 else alive[:, None], better, -math.inf).amax(-1)
-            return (self.trust * best - chance).clamp(min=overlooked) * (met > 0)
+            return (self.share(belief.steps) * best - chance).clamp(min=overlooked) * (met > 0)
 
         met, heard = self.met(belief).to(votes), self.lateral.heard.to(votes)
         together = odds(torch.einsum("j,gjb->gb", heard, alone), met @ heard)
@@ -256,7 +263,7 @@ class Region:
         pose = Pose(ballot.location, ballot.rotation)
         floors, count = self._floors(belief), len(self.objects)
         evidence = ballot.log_evidence, views, alone
-        return consensus(*evidence, ballot.obj, pose, count, self.trust, floors, belief.prior, known)
+        return consensus(*evidence, ballot.obj, pose, count, self.share(belief.steps), floors, belief.prior, known)
 
     def _floors(self, belief: Belief) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Evidence of an object if all readings were outliers: of the region, the columns after and before the

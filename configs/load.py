@@ -136,7 +136,6 @@ RANGES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
     ("touch", "finger_path", *_above(0, FARTHEST)),
     ("touch", "finger_turn", *_above(0, 180)),
     ("column", "trust", *_above(0, 1)),
-    ("column", "correlation", *_at_least(0, 1)),
     ("column", "node_spacing", *_above(0, 0.1)),
     ("column", "first_cap", *_at_least(1, 10_000_000)),
     ("column", "keep", *_at_least(1, 10_000_000)),

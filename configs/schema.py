@@ -86,8 +86,6 @@ class ColumnConfig:
     """Share of sensations that the noise model does not explain (the floor of the likelihood)."""
     trust: float = 0.45
     """Share of the evidence that counts when a belief is formed: errors of the maps are not independent."""
-    correlation: float = 0.1
-    """Correlation of the errors of columns that sense at the same time; m columns count as m / (1 + c (m - 1))."""
     code_column: bool = False
     """Of five columns or more, let the last see by sparse codes alone."""
     watchful: bool = False

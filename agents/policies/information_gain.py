@@ -72,7 +72,7 @@ class InformationGain:
         return [Goal(start, aim, gain, REASON)]
 
     def _worth(self, situation: Situation, few: Hypotheses, seen: Foresight) -> Tensor:
-        known = few.log_evidence[0], few.obj[0], situation.region.trust
+        known = few.log_evidence[0], few.obj[0], situation.region.share(situation.belief.steps)
         return worth(seen, *known, self.score, self.aim, self.preference)
 
     def _with_a_second(

@@ -86,7 +86,7 @@ def believed_centre(situation: Situation) -> np.ndarray:
 
 def pose_weights(situation: Situation) -> np.ndarray:
     """(b + 1,) share of belief in each pose of the ballot; the last: in none of them. They sum to one."""
-    evidence = situation.region.trust * situation.belief.ballot.log_evidence[0].double().cpu()
+    evidence = situation.region.share(situation.belief.steps) * situation.belief.ballot.log_evidence[0].double().cpu()
     return torch.cat([evidence, torch.zeros(1, dtype=evidence.dtype)]).softmax(0).numpy()
 
 

@@ -9,6 +9,7 @@ The five parts of a step, in the order in which they happen:
 """
 
 from dataclasses import dataclass, field
+from functools import reduce
 
 import numpy as np
 import torch
@@ -18,10 +19,11 @@ from ..messages import FeatureSchema, Movement, Pose, Sensation, Vote
 from . import goals
 from .atlas import Atlas
 from .backend import backend
-from .hypotheses import Hypotheses, nothing, seed
+from .hypotheses import Hypotheses, join, nothing, seed
 from .likelihood import Tolerance, foretold
 from .memory import BACKGROUND, HIT, SEEDS, Memory, unpacked
 
+ANCHORS, TESTS_EACH = 8, 10_000  # sensations of one moment that are laid on objects, and in how many ways each
 UNLIKELY = 4.0  # nats by which an object that is out of favour is searched later
 
 
@@ -92,17 +94,27 @@ class EvidenceColumn:
         return memory.pivot()
 
     def nominate(self, memory: Memory, limit: int, prior: torch.Tensor | None = None) -> Hypotheses:
-        """Poses that lay one telling sensation of each group on a known object where most others fit too, at most
+        """Poses that lay telling sensations of each group on a known object where most others fit too, at most
         `limit` a group; none in a group that has met nothing yet. Objects of a high log `prior` (g, objects) are
         searched first."""
         hit = (memory.kind == HIT).flatten(1)
         if not bool(hit.any()):
             return nothing(len(hit), self.device)
-        anchor = self._anchor(memory, hit)
-        tests = self.tests if int(hit.sum(1).max()) > 1 else limit
+        anchors = self._anchors(memory, hit)
+        shares = anchors.shape[1]
+        tests = max(self.tests, shares * TESTS_EACH) if int(hit.sum(1).max()) > 1 else limit
         prior = torch.zeros(len(hit), len(self.atlas.names), device=self.device) if prior is None else prior
+        laid = [
+            self._laid(memory, hit, anchor, tests // shares, limit // shares, prior) for anchor in anchors.unbind(1)
+        ]
+        return reduce(join, laid)
+
+    def _laid(
+        self, memory: Memory, hit: torch.Tensor, anchor: torch.Tensor, tests: int, limit: int, prior: torch.Tensor
+    ) -> Hypotheses:
+        """Poses that lay one sensation of each group, anchor (g,), on known objects."""
         found = [
-            self._lay(memory, g, int(at), tests, limit, prior[g]) if bool(hit[g].any()) else self._nowhere()
+            self._lay(memory, g, int(at), tests, limit, prior[g]) if bool(hit[g, at]) else self._nowhere()
             for g, at in enumerate(anchor)
         ]
         at = torch.arange(len(hit), device=self.device)
@@ -118,13 +130,19 @@ class EvidenceColumn:
         none = torch.zeros(0, device=self.device)
         return none.long(), none, none
 
-    def _anchor(self, memory: Memory, hit: torch.Tensor) -> torch.Tensor:
-        """(g,) which sensation, flat over columns and steps: the most telling if it is new, else the others in turn."""
+    def _anchors(self, memory: Memory, hit: torch.Tensor) -> torch.Tensor:
+        """(g, k) which sensations, flat over columns and steps: of one column the most telling if it is new, else the
+        others in turn; of several columns the most telling of the newest ones."""
         seeds = torch.where(hit, memory.numbers.flatten(1, 2)[..., SEEDS], torch.inf)
+        fresh = torch.arange(hit.shape[1], device=hit.device) % len(memory) == len(memory) - 1
+        many = int((hit & fresh).sum(1).max())
+        if self.columns > 1 and many > 1:
+            order = torch.where(fresh, seeds, torch.inf).argsort(dim=1, stable=True)
+            return order[:, : min(ANCHORS, many)]
         order = seeds.argsort(dim=1, stable=True)
         newest = order[:, 0] % len(memory) == len(memory) - 1
         rank = torch.where(newest, 0, (memory.steps - 2) % hit.sum(1).clamp(min=1))
-        return order.gather(1, rank[:, None])[:, 0]
+        return order.gather(1, rank[:, None])
 
     def vote(self, memory: Memory, ballot: Hypotheses, curved: bool = True, misses: bool = True) -> Vote:
         """What each column's memory says of each pose on the ballot; not `curved`: the evidence alone; not `misses`:
