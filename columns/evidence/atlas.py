@@ -15,6 +15,7 @@ from ..messages import FeatureSchema
 from ..object_map import ROW, SPREAD, ObjectMap
 from .blur import blurred
 from .compiled.look_up import NOTHING, look_up
+from .feature_index import FeatureIndex
 
 REACH = 2.5  # voxels: how far from a node its voxels know of it
 THIRD = 0.38  # a normal's component beyond which it counts as facing along that axis
@@ -44,6 +45,7 @@ class Atlas:
         between, or above THIRD), NOTHING if none
     distance : (v,) float32 metres to the nearest node, at most REACH voxels
     voxel : metres
+    index : of the nodes by their features; None with codes, which it doesn't know
     """
 
     names: tuple[str, ...]
@@ -62,6 +64,7 @@ class Atlas:
     nearest: Tensor
     distance: Tensor
     voxel: float
+    index: FeatureIndex | None = None
 
     @classmethod
     def pack(cls, maps: dict[str, ObjectMap], schema: FeatureSchema) -> "Atlas":
@@ -80,7 +83,10 @@ class Atlas:
         owner = torch.repeat_interleave(torch.arange(len(maps)), starts.diff())
         voxel = next(iter(maps.values())).spacing
         joined["table"][:, USUAL] = usual(joined["table"])
-        return cls(tuple(maps), owner=owner, first=starts, offset=offsets[:-1], voxel=voxel, **joined)
+        index = None
+        if not schema.code_winners:
+            index = FeatureIndex.of(*(x.numpy() for x in (joined["table"], owner, joined["turns"])))
+        return cls(tuple(maps), owner=owner, first=starts, offset=offsets[:-1], voxel=voxel, index=index, **joined)
 
     def to(self, device: str | torch.device) -> "Atlas":
         """The same atlas on another device."""

@@ -1,6 +1,8 @@
 """`telling`, `sieve`, `weigh` and `meet` for a CPU, compiled. The same formulas as the plain reference in
 evidence/likelihood.py, which the tests compare them with."""
 
+import math
+
 import numpy as np
 import torch
 
@@ -10,8 +12,11 @@ from ..hypotheses import Hypotheses
 from ..likelihood import Tolerance, spread_out
 from ..memory import LOST, MISS
 from .grid import grid_of
+from .ranking import strongest
 from .rays import meet_all
-from .seeding import match_nodes, sieve_all, strongest, tell_all
+from .seeding import match_nodes, tell_all
+from .shortlist import shortlist
+from .sieving import sieve_all
 from .weighing import weigh_all
 
 
@@ -56,19 +61,41 @@ def sieve(atlas: Atlas, memory, group: int, anchor: int, tests: int, limit: int,
     hits = hits[spread_out(len(hits))]
     # what lies far from the anchor says no soonest
     hits = hits[np.argsort(-np.linalg.norm(hits[:, 6:9] - at[6:9], axis=1), kind="stable")]
-    rows, codes, weights, grid = _arrays(atlas)
     bitmap = memory.bitmap[group].flatten(0, 1).numpy()[anchor]
-    match = np.empty(len(rows), np.float32)
+    order, match = fitting(atlas, at, bitmap, tests, tol, favour)
+    rows, turns = atlas.table.numpy(), atlas.turns.numpy()
+    pairs = int(turns[order].sum())
+    place, angle, score = np.empty(pairs, np.int32), np.empty(pairs, np.float32), np.empty(pairs, np.float32)
+    owner, grid = atlas.owner.numpy(), grid_of(atlas)
+    found = sieve_all(rows, owner, grid, order, turns, match, at, hits, limit, place, angle, score)
+    best = strongest(score[:found], limit)
+    place = place[best]
+    return torch.from_numpy(order[place]), torch.from_numpy(angle[best]), torch.from_numpy(match[place])
+
+
+def fitting(atlas: Atlas, at: np.ndarray, bitmap: np.ndarray, tests: int, tol: Tolerance, favour):
+    """Nodes that fit a reading (24,) best, by ratio plus favour of their objects, as many as `tests` turns allow, and
+    their ratios: by the index where there is one for these features, else of all."""
+    if atlas.index is None or tol.winners or not (tol.surface or tol.colour):
+        return fitting_of_all(atlas, at, bitmap, tests, tol, favour)
+    i, turns = atlas.index, atlas.turns.numpy()
+    node, match, key = shortlist(
+        atlas.table.numpy(), atlas.first.numpy(), turns, i.numbers, i.node, i.owner, i.turns, i.boxes, i.group_boxes,
+        at, math.log(tol.outlier_feature), tol.surface, tol.colour, favour.numpy(), tests,
+    )  # fmt: skip
+    order = np.lexsort((node, -key))[: tests // 2]
+    order = order[turns[node[order]].cumsum() <= tests]
+    return node[order].astype(np.int64), match[order]
+
+
+def fitting_of_all(atlas: Atlas, at: np.ndarray, bitmap: np.ndarray, tests: int, tol: Tolerance, favour):
+    """As `fitting`, by a look at every node."""
+    rows, codes, weights, _ = _arrays(atlas)
+    match, turns = np.empty(len(rows), np.float32), atlas.turns.numpy()
     match_nodes(rows, codes, weights, at, bitmap, _numbers(tol), tol.surface, tol.colour, tol.winners, match)
-    turns = atlas.turns.numpy()
     order = strongest(match + favour.numpy()[atlas.owner.numpy()], tests // 2)
     order = order[turns[order].cumsum() <= tests]
-    pairs = int(turns[order].sum())
-    node, angle, score = np.empty(pairs, np.int64), np.empty(pairs, np.float32), np.empty(pairs, np.float32)
-    found = sieve_all(rows, atlas.owner.numpy(), grid, order, turns, match, at, hits, node, angle, score)
-    best = strongest(score[:found], limit)
-    node = node[best]
-    return torch.from_numpy(node), torch.from_numpy(angle[best]), torch.from_numpy(match[node])
+    return order, match[order]
 
 
 def meet(atlas: Atlas, obj, origin, ray):
