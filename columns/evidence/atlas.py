@@ -44,6 +44,7 @@ class Atlas:
     nearest : (k, 27) int32, node nearest to the voxel's centre for each facing (each axis of the normal below -THIRD,
         between, or above THIRD), NOTHING if none
     distance : (v,) float32 metres to the nearest node, at most REACH voxels
+    near : (v / 8,) uint8, a bit for each voxel, the lowest first: whether a node is near
     voxel : metres
     index : of the nodes by their features; None with codes, which it doesn't know
     """
@@ -63,6 +64,7 @@ class Atlas:
     entry: Tensor
     nearest: Tensor
     distance: Tensor
+    near: Tensor
     voxel: float
     index: FeatureIndex | None = None
 
@@ -83,10 +85,12 @@ class Atlas:
         owner = torch.repeat_interleave(torch.arange(len(maps)), starts.diff())
         voxel = next(iter(maps.values())).spacing
         joined["table"][:, USUAL] = usual(joined["table"])
+        near = torch.from_numpy(np.packbits((joined["entry"] >= 0).numpy(), bitorder="little"))
         index = None
         if not schema.code_winners:
             index = FeatureIndex.of(*(x.numpy() for x in (joined["table"], owner, joined["turns"])))
-        return cls(tuple(maps), owner=owner, first=starts, offset=offsets[:-1], voxel=voxel, index=index, **joined)
+        places = {"owner": owner, "first": starts, "offset": offsets[:-1], "near": near}
+        return cls(tuple(maps), voxel=voxel, index=index, **places, **joined)
 
     def to(self, device: str | torch.device) -> "Atlas":
         """The same atlas on another device."""

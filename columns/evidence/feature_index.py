@@ -17,7 +17,7 @@ import numpy as np
 WIDTH, GROUP = 32, 16  # nodes of a block, blocks of a group
 FEATURES = np.r_[14:20, 23:30]
 """Columns of a `node_table` that features are matched by: 0 curvatures, 2 saturation and value, 4 hue, 6 inverse
-variances of curvatures, 8 of saturation and value, 10 concentration of hue, 11 log constants of curvature and colour."""
+variances of curvatures, 8 of saturation and value, 10 concentration of hue, 11 log constants of both."""
 MEANS, WEIGHTS = slice(0, 6), slice(6, 11)
 CONSTANT = 0.7  # how far a nat of the log constants is, in sd of features
 

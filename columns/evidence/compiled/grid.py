@@ -12,7 +12,7 @@ def grid_of(atlas: Atlas):
     """What look-ups need of an atlas, as one tuple that kernels hand on."""
     return (
         atlas.corner.numpy(), atlas.shape.numpy(), atlas.offset.numpy(), atlas.entry.numpy(), atlas.nearest.numpy(),
-        atlas.distance.numpy(), np.float32(atlas.voxel),
+        atlas.distance.numpy(), np.float32(atlas.voxel), atlas.near.numpy(),
     )  # fmt: skip
 
 
@@ -34,7 +34,15 @@ def node_at(grid, o, p, normal):
     entry = grid[3][cell] if cell >= 0 else -1
     if entry < 0:
         return -1
-    facing = 0
-    for i in range(3):
-        facing = facing * 3 + (2 if normal[i] > THIRD else 0 if normal[i] < -THIRD else 1)
-    return grid[4][entry, facing]
+    return grid[4][entry, facing_of(normal[0], normal[1], normal[2])]
+
+
+@njit(cache=True, inline="always")
+def facing_of(u, v, w):
+    """Which of 27 facings a normal has."""
+    return (_third(u) * 3 + _third(v)) * 3 + _third(w)
+
+
+@njit(cache=True, inline="always")
+def _third(x):
+    return 2 if x > THIRD else 0 if x < -THIRD else 1

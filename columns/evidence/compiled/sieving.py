@@ -13,7 +13,7 @@ from numba import njit
 from ..atlas import TURNS
 from ..hypotheses import ASIDE
 from ..likelihood import ROUGH_FACING, ROUGH_LEVER, ROUGH_NEAR
-from .grid import node_at
+from .grid import facing_of
 from .ranking import bar_of, note, ranking
 from .vectors import cross, dot
 
@@ -28,100 +28,118 @@ def sieve_all(rows, owner, grid, order, tried, match, at, hits, limit, nodes, an
     be among the `limit` best: places in `order`, angles and scores; their number."""
     count = len(hits)
     arms, normals, reach = _seen_from(at, hits)
-    table, start = _all_turns()
-    side, up, box = np.zeros(3), np.empty((count, 3)), np.empty((2, 3))
-    inside, here = np.empty(count, np.bool_), np.empty(count, np.bool_)
-    p, n = np.empty((count, 3)), np.empty(3)
+    angle, cos, sin, start = _all_turns()
+    side, up = np.zeros(3), np.empty((count, 3))
+    misses, cells = np.empty(TURNS, np.int64), np.empty((count, TURNS), np.int32)
     allowed, found = 1 + count // 4, 0
     ranked, top = ranking(), match.max() + FIT * count + ROUNDED
     for k in range(len(order)):
         row, o, turns = rows[order[k]], owner[order[k]], tried[order[k]]
         side[:] = 0.0
         cross(row[3:6], row[6:9], side, 1.0, 0)
-        for i in range(3):
-            box[0, i] = grid[0][o, i] - EDGE
-            box[1, i] = grid[0][o, i] + grid[1][o, i] * grid[6] + EDGE
-        outside = _rings(row, side, arms, box, up, inside)
-        if outside > allowed:
+        if _rings(row, side, arms, grid, o, up) > allowed:
             continue
-        for turn in range(start[turns], start[turns] + turns):
-            c, s = table[turn, 1], table[turn, 2]
-            misses = outside
+        first = start[turns]
+        _cells(row, side, arms, grid, o, up, cos[first:], sin[first:], turns, misses, cells)
+        for turn in range(turns):
+            bar, missed = bar_of(ranked, top) - ROUNDED, misses[turn]
+            score, ahead = match[k], FIT * (count - missed) + MISSED * missed
             for h in range(count):
-                here[h] = inside[h]
-                if inside[h]:
-                    a, b = c * arms[h, 0] + s * arms[h, 1], c * arms[h, 1] - s * arms[h, 0]
-                    for i in range(3):
-                        p[h, i] = row[i] + a * row[6 + i] + b * side[i] + up[h, i]
-                        here[h] &= box[0, i] <= p[h, i] <= box[1, i]
-                    misses += not here[h]
-                    if misses > allowed:
-                        break
-            bar = bar_of(ranked, top) - ROUNDED
-            score, ahead = match[k], FIT * (count - misses) + MISSED * misses
-            for h in range(count):
-                if misses > allowed or score + ahead < bar:
+                if missed > allowed or score + ahead < bar:
                     break
-                fit = MISSED
-                if here[h]:
-                    d, e = c * normals[h, 0] + s * normals[h, 1], c * normals[h, 1] - s * normals[h, 0]
-                    for i in range(3):
-                        n[i] = d * row[6 + i] + e * side[i] + normals[h, 2] * row[3 + i]
-                    fit = _fit(rows, grid, o, p[h], n, reach[h])
-                    misses += fit == MISSED
-                    ahead -= FIT
-                else:
+                if cells[h, turn] < 0:
+                    score += MISSED
                     ahead -= MISSED
+                    continue
+                c, s = cos[first + turn], sin[first + turn]
+                a, b = c * arms[h, 0] + s * arms[h, 1], c * arms[h, 1] - s * arms[h, 0]
+                d, e = c * normals[h, 0] + s * normals[h, 1], c * normals[h, 1] - s * normals[h, 0]
+                fit = _fit(
+                    rows, grid, cells[h, turn], reach[h],
+                    row[0] + a * row[6] + b * side[0] + up[h, 0], row[1] + a * row[7] + b * side[1] + up[h, 1],
+                    row[2] + a * row[8] + b * side[2] + up[h, 2], d * row[6] + e * side[0] + normals[h, 2] * row[3],
+                    d * row[7] + e * side[1] + normals[h, 2] * row[4], d * row[8] + e * side[2] + normals[h, 2] * row[5],
+                )  # fmt: skip
+                missed += fit == MISSED
                 score += fit
-            if misses <= allowed and score + ahead >= bar:
-                nodes[found], angles[found], scores[found] = k, table[turn, 0], score
+                ahead -= FIT
+            if missed <= allowed and score + ahead >= bar:
+                nodes[found], angles[found], scores[found] = k, angle[first + turn], score
                 note(ranked, top, score, 1, limit)
                 found += 1
     return found
 
 
-@njit(cache=True, inline="always")
-def _rings(row, side, arms, box, up, inside):
-    """How many readings lie outside of a box at any turn: each goes round the node's normal in a ring."""
+@njit(cache=True)
+def _rings(row, side, arms, grid, o, up):
+    """How many readings lie outside of the grid at any turn: each goes round the node's normal in a ring."""
     outside = 0
     for h in range(len(arms)):
         wide, within = math.sqrt(arms[h, 0] ** 2 + arms[h, 1] ** 2), True
         for i in range(3):
             up[h, i] = arms[h, 2] * row[3 + i]
-            far = wide * math.sqrt(row[6 + i] * row[6 + i] + side[i] * side[i])
-            within &= row[i] + up[h, i] + far >= box[0, i] and row[i] + up[h, i] - far <= box[1, i]
-        inside[h] = within
+            far = wide * math.sqrt(row[6 + i] * row[6 + i] + side[i] * side[i]) + EDGE
+            low = row[i] + up[h, i] - grid[0][o, i]
+            within &= low + far >= 0 and low - far <= grid[1][o, i] * grid[6]
         outside += not within
     return outside
 
 
+@njit(cache=True)
+def _cells(row, side, arms, grid, o, up, cos, sin, turns, misses, cells):
+    """The voxel (h, turns) in which each reading lies at each turn, -1 where that is outside of the grid or no node is
+    near; and how many do. The loop over turns runs several at a time."""
+    misses[:turns] = 0
+    corner, shape, offset, voxel, near = grid[0], grid[1], grid[2], grid[6], grid[7]
+    low_x, low_y, low_z = corner[o, 0], corner[o, 1], corner[o, 2]
+    wide, deep, tall, zero = float(shape[o, 0]), float(shape[o, 1]), float(shape[o, 2]), float(offset[o])
+    x0, y0, z0, x1, y1, z1 = row[0], row[1], row[2], row[6], row[7], row[8]
+    x2, y2, z2 = side[0], side[1], side[2]
+    for h in range(len(arms)):
+        along, across, cell = arms[h, 0], arms[h, 1], cells[h]
+        x3, y3, z3 = up[h, 0], up[h, 1], up[h, 2]
+        for t in range(turns):
+            a, b = cos[t] * along + sin[t] * across, cos[t] * across - sin[t] * along
+            i = np.floor((x0 + a * x1 + b * x2 + x3 - low_x) / voxel)
+            j = np.floor((y0 + a * y1 + b * y2 + y3 - low_y) / voxel)
+            k = np.floor((z0 + a * z1 + b * z2 + z3 - low_z) / voxel)
+            within = (i >= 0) & (j >= 0) & (k >= 0) & (i < wide) & (j < deep) & (k < tall)
+            cell[t] = np.int32((i * deep + j) * tall + k + zero if within else -1.0)
+        for t in range(turns):
+            at = cell[t]
+            if at < 0 or not near[at >> 3] >> (at & 7) & 1:
+                cell[t] = -1
+                misses[t] += 1
+
+
 @njit(cache=True, inline="always")
-def _fit(rows, grid, o, p, n, reach):
-    """Nats of a reading at a point of an object."""
-    there = node_at(grid, o, p, n)
+def _fit(rows, grid, cell, reach, x, y, z, u, v, w):
+    """Nats of a reading at a point in such a voxel of an object, with that normal there."""
+    there = grid[4][grid[3][cell], facing_of(u, v, w)]
     if there < 0:
         return MISSED
-    other, height = rows[there], 0.0
-    for i in range(3):
-        height += (p[i] - other[i]) * other[3 + i]
-    fit = FIT - 0.5 * (height / reach) ** 2 - (1 - dot(n, other[3:6])) / ROUGH_FACING**2
-    return fit if fit >= MISSED else MISSED
+    height = (x - rows[there, 0]) * rows[there, 3]
+    height += (y - rows[there, 1]) * rows[there, 4]
+    height += (z - rows[there, 2]) * rows[there, 5]
+    facing = u * rows[there, 3] + v * rows[there, 4] + w * rows[there, 5]
+    return max(MISSED, FIT - 0.5 * (height / reach) ** 2 - (1 - facing) / ROUGH_FACING**2)
 
 
 @njit(cache=True)
 def _all_turns():
-    """Angle, cosine and sine of all turns, as hypotheses.turn_angle has them, and where those of each number of turns
-    start."""
-    table, start, end = np.empty((TURNS * (TURNS + 1) // 2, 3)), np.zeros(TURNS + 1, np.int64), 0
+    """Angles of all turns, as hypotheses.turn_angle has them, their cosines and sines, and where those of each number
+    of turns start."""
+    count = TURNS * (TURNS + 1) // 2
+    angles, cos, sin, start, end = np.empty(count), np.empty(count), np.empty(count), np.zeros(TURNS + 1, np.int64), 0
     for tried in range(1, TURNS + 1):
         start[tried] = end
         for turn in range(tried):
             angle = 2 * math.pi * turn / tried
             if tried == 6:
                 angle = (turn % 3 - 1) * ASIDE + (turn // 3) * math.pi
-            table[end, 0], table[end, 1], table[end, 2] = angle, math.cos(angle), math.sin(angle)
+            angles[end], cos[end], sin[end] = angle, math.cos(angle), math.sin(angle)
             end += 1
-    return table, start
+    return angles, cos, sin, start
 
 
 @njit(cache=True)
