@@ -19,7 +19,7 @@ FEATURES = np.r_[14:20, 23:30]
 """Columns of a `node_table` that features are matched by: 0 curvatures, 2 saturation and value, 4 hue, 6 inverse
 variances of curvatures, 8 of saturation and value, 10 concentration of hue, 11 log constants of both."""
 MEANS, WEIGHTS = slice(0, 6), slice(6, 11)
-CONSTANT = 0.7  # how far a nat of the log constants is, in sd of features
+CONSTANT = 2.0  # how far a nat of the log constants is, in sd of features
 
 
 @dataclass(frozen=True, slots=True)

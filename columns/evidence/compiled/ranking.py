@@ -25,9 +25,29 @@ def ranking():
 
 
 @njit(cache=True, inline="always")
+def _bin(top, score):
+    return max(0, min(BINS - 1, int((top - score) * FINE)))
+
+
+@njit(cache=True)
+def about_in_order(scores, top):
+    """Indices of scores, highest bin first."""
+    ends = np.zeros(BINS + 1, np.int64)
+    for score in scores:
+        ends[_bin(top, score) + 1] += 1
+    ends = np.cumsum(ends)
+    order = np.empty(len(scores), np.int64)
+    for k in range(len(scores)):
+        place = _bin(top, scores[k])
+        order[ends[place]] = k
+        ends[place] += 1
+    return order
+
+
+@njit(cache=True, inline="always")
 def note(ranked, top, score, weight, enough):
     """One more; the bar rises to the highest bin down to which there are `enough`. No score is above `top`."""
-    place = max(0, min(BINS - 1, int((top - score) * FINE)))
+    place = _bin(top, score)
     ranked[place] += weight
     if place <= ranked[BINS]:
         ranked[BINS + 1] += weight

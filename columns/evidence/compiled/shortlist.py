@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from ..feature_index import GROUP, WIDTH
-from .ranking import bar_of, note, ranking
+from .ranking import about_in_order, bar_of, note, ranking
 
 SLACK = 1e-3  # nats: bounds hold but for rounding
 DIRECT = 4  # of all nodes, this part at most is matched one by one since its objects are in favour
@@ -63,12 +63,17 @@ def match_some(rows, begin, end, s, floor, surface, colour, out):
 
 @njit(cache=True)
 def _match_block(part, s, floor, surface, colour, out):
+    """Feature ratios of a block's nodes, into `out`, and the best of them."""
     for j in range(WIDTH):
         out[j] = matched(
             surface, colour, floor, s[15], s[16], s[17], s[18], s[19], s[20], s[21], s[22], part[0, j], part[1, j],
             part[2, j], part[3, j], part[4, j], part[5, j], part[6, j], part[7, j], part[8, j], part[9, j],
             part[10, j], part[11, j], part[12, j],
         )  # fmt: skip
+    best = out[0]
+    for j in range(WIDTH):
+        best = max(best, out[j])
+    return best
 
 
 @njit(cache=True)
@@ -108,14 +113,15 @@ def shortlist(
                 node[found], ratio[found], total[found] = n, match[n - first[o]], key
                 note(ranked, top, key, turns[n], tests)
                 found += 1
-    for g in np.argsort(-bounds):
+    for g in about_in_order(bounds, top):
         bar = bar_of(ranked, top)
         if bounds[g] < bar:
-            break
+            continue
         for b in range(g * GROUP, min(len(boxes), (g + 1) * GROUP)):
             if bound(boxes[b], s, floor, surface, colour) + rest < bar:
                 continue
-            _match_block(numbers[b], s, floor, surface, colour, match)
+            if _match_block(numbers[b], s, floor, surface, colour, match) + rest < bar:
+                continue
             for j in range(WIDTH):
                 o = owner[b, j]
                 key = match[j] + favour[o]
