@@ -32,7 +32,7 @@ def sieve_all(rows, owner, grid, order, tried, match, at, hits, limit, nodes, an
     side, up = np.zeros(3), np.empty((count, 3))
     misses, cells = np.empty(TURNS, np.int64), np.empty((count, TURNS), np.int32)
     allowed, found = 1 + count // 4, 0
-    ranked, top = ranking(), match.max() + FIT * count + ROUNDED
+    ranked, top = ranking(), (match.max() if len(order) else 0.0) + FIT * count + ROUNDED
     for k in range(len(order)):
         row, o, turns = rows[order[k]], owner[order[k]], tried[order[k]]
         side[:] = 0.0
@@ -42,8 +42,8 @@ def sieve_all(rows, owner, grid, order, tried, match, at, hits, limit, nodes, an
         first = start[turns]
         _cells(row, side, arms, grid, o, up, cos[first:], sin[first:], turns, misses, cells)
         for turn in range(turns):
-            bar, missed = bar_of(ranked, top) - ROUNDED, misses[turn]
-            score, ahead = match[k], FIT * (count - missed) + MISSED * missed
+            bar, c, s = bar_of(ranked, top) - ROUNDED, cos[first + turn], sin[first + turn]
+            missed, ahead, score = misses[turn], FIT * (count - misses[turn]) + MISSED * misses[turn], match[k]
             for h in range(count):
                 if missed > allowed or score + ahead < bar:
                     break
@@ -51,15 +51,7 @@ def sieve_all(rows, owner, grid, order, tried, match, at, hits, limit, nodes, an
                     score += MISSED
                     ahead -= MISSED
                     continue
-                c, s = cos[first + turn], sin[first + turn]
-                a, b = c * arms[h, 0] + s * arms[h, 1], c * arms[h, 1] - s * arms[h, 0]
-                d, e = c * normals[h, 0] + s * normals[h, 1], c * normals[h, 1] - s * normals[h, 0]
-                fit = _fit(
-                    rows, grid, cells[h, turn], reach[h],
-                    row[0] + a * row[6] + b * side[0] + up[h, 0], row[1] + a * row[7] + b * side[1] + up[h, 1],
-                    row[2] + a * row[8] + b * side[2] + up[h, 2], d * row[6] + e * side[0] + normals[h, 2] * row[3],
-                    d * row[7] + e * side[1] + normals[h, 2] * row[4], d * row[8] + e * side[2] + normals[h, 2] * row[5],
-                )  # fmt: skip
+                fit = _fit(rows, grid, cells[h, turn], reach[h], row, side, up[h], c, s, arms[h], normals[h])
                 missed += fit == MISSED
                 score += fit
                 ahead -= FIT
@@ -113,14 +105,19 @@ def _cells(row, side, arms, grid, o, up, cos, sin, turns, misses, cells):
 
 
 @njit(cache=True, inline="always")
-def _fit(rows, grid, cell, reach, x, y, z, u, v, w):
-    """Nats of a reading at a point in such a voxel of an object, with that normal there."""
+def _fit(rows, grid, cell, reach, row, side, up, c, s, arm, normal):
+    """Nats of a reading that a turn of that cosine and sine lays in a voxel of an object."""
+    d, e = c * normal[0] + s * normal[1], c * normal[1] - s * normal[0]
+    u = d * row[6] + e * side[0] + normal[2] * row[3]
+    v = d * row[7] + e * side[1] + normal[2] * row[4]
+    w = d * row[8] + e * side[2] + normal[2] * row[5]
     there = grid[4][grid[3][cell], facing_of(u, v, w)]
     if there < 0:
         return MISSED
-    height = (x - rows[there, 0]) * rows[there, 3]
-    height += (y - rows[there, 1]) * rows[there, 4]
-    height += (z - rows[there, 2]) * rows[there, 5]
+    a, b = c * arm[0] + s * arm[1], c * arm[1] - s * arm[0]
+    height = (row[0] + a * row[6] + b * side[0] + up[0] - rows[there, 0]) * rows[there, 3]
+    height += (row[1] + a * row[7] + b * side[1] + up[1] - rows[there, 1]) * rows[there, 4]
+    height += (row[2] + a * row[8] + b * side[2] + up[2] - rows[there, 2]) * rows[there, 5]
     facing = u * rows[there, 3] + v * rows[there, 4] + w * rows[there, 5]
     return max(MISSED, FIT - 0.5 * (height / reach) ** 2 - (1 - facing) / ROUGH_FACING**2)
 
