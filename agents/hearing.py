@@ -1,7 +1,8 @@
 """Ears and columns joined: words learnt from recordings, and named by the column that sees and feels.
 
 A word is known by several maps, each of one recording or of a few laid on one another; what is believed of a word is
-the sum over its maps. Pose is time, pitch and loudness (see envs/sound.py). Nothing of the column is made for sound.
+the sum over its maps. Pose is time, pitch and loudness (see envs/sound.py), but not tempo, as size is not of things
+seen: a recording is learnt at a few tempi. Nothing of the column is made for sound.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,14 +22,17 @@ from cortical.envs.sound import HOP, SECOND, Sound
 
 from .sensing import Senses
 
-HEARD = FeatureSchema(
-    location_sd=0.001, normal_sd=0.3, curvature_sd=1.0, hue_sd=1.0, saturation_sd=0.2
-)  # fmt: skip
+HEARD = FeatureSchema(location_sd=0.0006, normal_sd=0.2, curvature_sd=0.7, hue_sd=0.7, saturation_sd=0.14)
 """How much two recordings of one word differ at a spot: much more than two glances at one object."""
 SPACING = 0.004
 """Metres between the points of a map: 40 ms, four bands."""
+TEMPI = (0.82, 1.0, 1.22)
+"""Tempi at which a recording is learnt."""
 TRUST, CORRELATION = 0.3, 0.1
 """Share of the evidence that counts, and how alike the errors of bands are."""
+
+FIRST_CAP, KEEP, TESTS = 16_000, 192, 60_000
+"""Poses held at first and in the long run, and tried: words have many maps."""
 
 
 def learn_sound(sounds: Sequence[Sound]) -> ObjectMap:
@@ -48,6 +52,11 @@ def learn_sound(sounds: Sequence[Sound]) -> ObjectMap:
     return known
 
 
+def learn_word(sounds: Sequence[Sound], tempi: Sequence[float] = TEMPI) -> list[ObjectMap]:
+    """The maps of one word: one of each recording at each tempo."""
+    return [learn_sound([sound.paced(tempo)]) for sound in sounds for tempo in tempi]
+
+
 @dataclass(frozen=True)
 class Listener:
     """Columns of one ear that vote on words.
@@ -61,16 +70,14 @@ class Listener:
     words: tuple[str, ...]
 
     @classmethod
-    def knowing(
-        cls, maps: dict[str, list[ObjectMap]], ear: Ear, schema: FeatureSchema = HEARD, keep: int = 192
-    ) -> "Listener":
+    def knowing(cls, maps: dict[str, list[ObjectMap]], ear: Ear, schema: FeatureSchema = HEARD) -> "Listener":
         """A listener that knows each word by its maps."""
         words = tuple(word for word, known in maps.items() for _ in known)
         named = {f"{word}/{i}": one for word, known in maps.items() for i, one in enumerate(known)}
-        column = EvidenceColumn(Atlas.pack(named, schema), schema, ear.columns)
+        column = EvidenceColumn(Atlas.pack(named, schema), schema, ear.columns, tests=TESTS)
         lateral = Lateral.over(topology("all-to-all", ear.columns))
         trust = TRUST / (1 + CORRELATION * (ear.columns - 1))
-        return cls(Region((column,), lateral, tuple(named), keep=keep, trust=trust), ear, words)
+        return cls(Region((column,), lateral, tuple(named), FIRST_CAP, KEEP, trust), ear, words)
 
     @property
     def vocabulary(self) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy.io import wavfile
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, zoom
 
 WINDOW, HOP = 0.032, 0.010  # seconds
 BANDS = 40
@@ -60,6 +60,10 @@ class Sound:
     def audible(self) -> np.ndarray:
         """(t, BANDS) bool, where there is something to hear."""
         return self.level > -QUIET
+
+    def paced(self, tempo: float) -> "Sound":
+        """The same at another tempo, 2 for twice as long, at the same pitch."""
+        return self if tempo == 1.0 else Sound(zoom(self.level, (tempo, 1.0), order=1))
 
     def __len__(self) -> int:
         return len(self.level)
