@@ -34,7 +34,7 @@ def warped(a: np.ndarray, b: np.ndarray) -> float:
 
 def stretched(sound: Sound) -> np.ndarray:
     """All of a sound in (FRAMES * CELLS,) numbers."""
-    return zoom(sound.level, (FRAMES / len(sound), CELLS / BANDS), order=1).ravel()
+    return np.asarray(zoom(sound.level, (FRAMES / len(sound), CELLS / BANDS), order=1)).ravel()
 
 
 def nearest(taught: Sequence[tuple[str, Sound]], asked: Sequence[Sound]) -> dict[str, list[str]]:

@@ -59,8 +59,8 @@ def learn_by_touch(env: ObjectExploreEnv, name: str, seed: int) -> ObjectMap:
         options = {"object": name, "position": np.zeros(3), "rotation": np.eye(3)}
         felt = senses(env.reset(seed=seed * LANDINGS + landing, options=options)[0])
         met = (felt.on_object & felt.valid)[0]
-        parts = (felt.location, felt.normal, felt.direction, felt.curvature, felt.hsv, felt.code)
-        known = known.insert(*(part[0, met] for part in parts))
+        place = felt.location[0, met], felt.normal[0, met], felt.direction[0, met]
+        known = known.insert(*place, felt.curvature[0, met], felt.hsv[0, met], felt.code[0, met])
     return known
 
 

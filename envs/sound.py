@@ -63,7 +63,7 @@ class Sound:
 
     def paced(self, tempo: float) -> "Sound":
         """The same at another tempo, 2 for twice as long, at the same pitch."""
-        return self if tempo == 1.0 else Sound(zoom(self.level, (tempo, 1.0), order=1))
+        return self if tempo == 1.0 else Sound(np.asarray(zoom(self.level, (tempo, 1.0), order=1)))
 
     def __len__(self) -> int:
         return len(self.level)

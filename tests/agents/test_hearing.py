@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from cortical.agents.hearing import Listener, learn_sound
+from cortical.agents.hearing import SPACING, Listener, learn_sound, learn_word
+from cortical.columns.messages import Consensus
+from cortical.columns.region import Belief
 from cortical.envs.ear import Ear
 from cortical.envs.sound import Clip, Sound, sound_of
 
@@ -21,6 +23,11 @@ def word(name: str, random: np.random.Generator) -> Sound:
     tones = sum(np.sin(k * phase) / k for k in (1, 2)) * np.hanning(len(time))
     samples = tones + 1e-3 * random.standard_normal(len(time))
     return sound_of(Clip(name, "nobody", 0, samples.astype(np.float32), RATE))
+
+
+def consensus(belief: Belief) -> Consensus:
+    assert belief.consensus is not None
+    return belief.consensus
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +51,7 @@ def test_what_is_believed_of_a_word_is_the_sum_over_its_maps(maps):
     listener = Listener.knowing(maps, Ear())
     *_, belief = listener.hear(word("up", np.random.default_rng(2)), 10, np.random.default_rng(2))
     words = listener.log_posterior(belief)
-    each = belief.consensus.log_posterior[0].exp()
+    each = consensus(belief).log_posterior[0].exp()
     assert float(words.exp().sum()) == pytest.approx(1)
     assert float(words[0].exp()) == pytest.approx(float(each[:2].sum()))
 
@@ -57,14 +64,16 @@ def test_a_later_start_is_a_shift_in_time(maps):
     start = np.random.default_rng(4).uniform(0, 0.1)  # the first draw of `hear`
     frame = np.nonzero(sound.audible)[0]
     middle = start + 1e-3 * frame.mean()
-    assert abs(float(belief.consensus.pose.location[0, 0]) - middle) < 0.003
-    upright = belief.consensus.pose.rotation[0]
+    assert abs(float(consensus(belief).pose.location[0, 0]) - middle) < SPACING
+    upright = consensus(belief).pose.rotation[0]
     assert float((upright - torch.eye(3)).abs().max()) < 0.2
 
 
 def test_the_same_seed_hears_the_same(maps):
     listener, sound = Listener.knowing(maps, Ear(2)), word("low", np.random.default_rng(5))
-    first, again = ([b.consensus.log_odds for b in listener.hear(sound, 8, np.random.default_rng(6))] for _ in range(2))
+    first, again = (
+        [consensus(b).log_odds for b in listener.hear(sound, 8, np.random.default_rng(6))] for _ in range(2)
+    )
     assert torch.equal(torch.stack(first), torch.stack(again))
 
 
@@ -77,4 +86,13 @@ def test_silence_teaches_nothing():
 def test_silence_is_heard_as_nothing(maps):
     listener = Listener.knowing(maps, Ear())
     *_, belief = listener.hear(Sound(np.full((50, 40), -50.0)), 5, np.random.default_rng(0))
-    assert int(belief.consensus.object_index[0]) == -1
+    assert int(consensus(belief).object_index[0]) == -1
+
+
+def test_a_recording_is_learnt_at_every_tempo():
+    sound = word("up", np.random.default_rng(7))
+    slow = sound.paced(1.25)
+    assert len(slow) == round(1.25 * len(sound)) and sound.paced(1.0) is sound
+    known = learn_word([sound], (1.0, 1.25))
+    length = [float(np.ptp(one.rows()[0][:, 0].numpy())) for one in known]
+    assert length[1] / length[0] == pytest.approx(1.25, rel=0.1)
