@@ -53,6 +53,9 @@ def _taught(axis: Axes, settings: list[Setting]) -> None:
     for name, label in (("warping", "nearest by warping"), ("euclid", "nearest by Euclid")):
         axis.plot([s["taught"] for s in mine], [s[name] for s in mine], "--", label=f"{label}, whole recording")
     axis.set(xscale="log", xlabel="recordings taught a word", title="few and many recordings")
+    taught = [s["taught"] for s in mine]
+    axis.set_xticks(taught, [str(count) for count in taught])
+    axis.minorticks_off()
     axis.legend(frameon=False)
 
 
@@ -70,10 +73,10 @@ def _noise(axis: Axes, settings: list[Setting]) -> None:
 
 def _senses(axis: Axes, swap: dict[str, Setting], settings: list[Setting]) -> None:
     rows = list(swap.items())
-    rows += [("sound", s) for s in sorted(_only(settings, columns=4), key=lambda s: s["taught"])[-1:]]
+    rows += [("sound, 4 columns", s) for s in sorted(_only(settings, columns=4), key=lambda s: s["taught"])[-1:]]
     for i, (_, s) in enumerate(rows):
         low, high = s["right_interval"]
         axis.bar(i, s["right"], color="C0" if i < len(rows) - 1 or not settings else "C1")
         axis.plot([i, i], [low, high], color="black")
-    axis.set_xticks(range(len(rows)), [name.replace(", ", ",\n") for name, _ in rows])
+    axis.set_xticks(range(len(rows)), [name.replace(", ", ",\n") for name, _ in rows], fontsize=8)
     axis.set(title="one circuit, any sense")

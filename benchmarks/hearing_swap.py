@@ -5,7 +5,7 @@ One region of one column, of the schema that fingers have (shapes alone), is kep
     touch                learnt by fingers that come down all over the object, named by touch
     sight, swapped       the same maps, the eye's stream instead of the finger's
     sight, learnt again  the eye's readings added to the same maps
-    touch again          after that, by touch: what was learnt before isn't lost
+    touch again          after that, by touch: what is left of what it knew by it
     sight alone          a column that never felt anything, to compare
 """
 

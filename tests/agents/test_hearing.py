@@ -66,7 +66,7 @@ def test_a_later_start_is_a_shift_in_time(maps):
     middle = start + 1e-3 * frame.mean()
     assert abs(float(consensus(belief).pose.location[0, 0]) - middle) < SPACING
     upright = consensus(belief).pose.rotation[0]
-    assert float((upright - torch.eye(3)).abs().max()) < 0.2
+    assert float((upright - torch.eye(3)).abs().max()) < 0.35  # 20 degrees: a chirp alone leaves its slant open
 
 
 def test_the_same_seed_hears_the_same(maps):
