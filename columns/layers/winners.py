@@ -1,6 +1,6 @@
 """k winners take all: of n units the k most strongly driven stay active, the others fall silent.
 
-    y_i = x_i  if x_i is among the k largest of x, else 0
+    y_i = x_i  if b_i x_i is among the k largest of b x, else 0          (b : boost, 1 without boosting)
 
 With k / n of 2-4 % the winners are a sparse distributed representation: two unrelated inputs share
 almost no winner, similar ones share many (S. Ahmad, J. Hawkins 2016, "How do neurons operate on sparse
@@ -9,23 +9,58 @@ Spracklen, S. Ahmad 2022, "Two sparsities are better than one", Neuromorphic Com
 034004): the derivative is 1 at a winner and 0 elsewhere.
 
 Among equals the unit with the lowest index wins, so the same drive gives the same winners on every run
-and device.
+and device. Three things go wrong silently elsewhere:
+
+- Behind a ReLU fewer than k units may be driven; then zeros win, and if the k-th value is negative, negative
+  values pass. `floor` = 0 leaves those slots empty instead: index -1, value 0.
+- A batch norm behind winners sees mostly zeros, and its running statistics change with k; put it before them.
+- Boosting scales the drive: a negative one is pushed further down by a larger boost. Use floor = 0 with it.
 """
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+NOTHING = -1
+"""Index of an empty slot."""
+
+
+class Active(NamedTuple):
+    """The active units of a row, all others being 0.
+
+    indices : (..., k) int32, ascending, then NOTHING in empty slots; values : (..., k), 0 in empty slots; size : n
+    """
+
+    indices: Tensor
+    values: Tensor
+    size: int
+
+    def dense(self) -> Tensor:
+        """The same as (..., n), zero elsewhere."""
+        rows = self.indices.clamp_min(0).long()
+        return self.values.new_zeros(*rows.shape[:-1], self.size).scatter_add(-1, rows, self.values)
+
+    def counts(self) -> Tensor:
+        """Slots that are not empty: (...) int64."""
+        return (self.indices >= 0).sum(-1)
+
+
+def check_winners(x: Tensor, k: int) -> None:
+    """Raises ValueError unless 1 <= k <= n for x : (..., n)."""
+    n = x.shape[-1] if x.ndim else 0
+    if not 1 <= k <= n:
+        raise ValueError(f"k winners of n units need 1 <= k <= n, but k is {k}, shape of x {tuple(x.shape)}")
 
 
 def winner_mask(x: Tensor, k: int) -> Tensor:
     """Bool mask (..., n) of the k largest of each row of x : (..., n), exactly k of them.
 
-    Among equals the lowest index wins.
+    Among equals the lowest index wins. The reference of all other ways to select.
 
     Raises ValueError unless 1 <= k <= n. Entries must not be NaN.
     """
-    n = x.shape[-1] if x.ndim else 0
-    if not 1 <= k <= n:
-        raise ValueError(f"k winners of n units need 1 <= k <= n, but k is {k}, shape of x {tuple(x.shape)}")
+    check_winners(x, k)
     drive = x.detach()
     weakest = torch.topk(drive, k, dim=-1, sorted=False).values.amin(-1, keepdim=True)
     mask = drive >= weakest
@@ -37,14 +72,94 @@ def winner_mask(x: Tensor, k: int) -> Tensor:
     return above | (equal & (equal.cumsum(-1) <= room))
 
 
+def select(x: Tensor, k: int, floor: float = float("-inf"), boost: Tensor | None = None) -> Active:
+    """The k largest of each row, compact; the gradient reaches them and no other unit.
+
+    x : (..., n). floor : only values above it win; slots left over are empty. boost : (n,) or as x, factors of the
+    drive that decide who wins and nothing else.
+
+    Raises ValueError unless 1 <= k <= n, and for NaN.
+    """
+    check_winners(x, k)
+    drive = x.detach() if boost is None else x.detach() * boost
+    indices = _compiled(drive, k, floor) if _has_kernel(drive) else _reference(drive, k, floor)
+    return Active(indices, _Values.apply(x, indices), x.shape[-1])
+
+
+def local_winners(x: Tensor, k: int, tile: int, floor: float = float("-inf"), boost: Tensor | None = None) -> Active:
+    """The k largest of every `tile` consecutive units: winners spread evenly and no tile waits for another.
+
+    x : (..., n), n a multiple of tile. Returns (..., k n / tile). Raises ValueError if tiles don't fit, and as
+    `select`.
+    """
+    n = x.shape[-1] if x.ndim else 0
+    if tile < 1 or n % tile:
+        raise ValueError(f"tiles of {tile} units don't fit {n} units, shape of x {tuple(x.shape)}; take a divisor of n")
+    tiles = x.unflatten(-1, (-1, tile))
+    if boost is not None:
+        boost = boost.expand(x.shape).unflatten(-1, (-1, tile))
+    won = select(tiles, k, floor, boost)
+    places = torch.arange(n // tile, dtype=torch.int32, device=x.device).unsqueeze(-1) * tile
+    indices = torch.where(won.indices >= 0, won.indices + places, NOTHING)
+    return _squeezed(Active(indices.flatten(-2), won.values.flatten(-2), n))
+
+
+def warm_winners(x: Tensor, k: int, cut: Tensor, rate: float = 0.5) -> tuple[Active, Tensor]:
+    """About k winners of each row by the cut of earlier rows, in one pass, and the corrected cut.
+
+    Winners are all x > cut, k / 2 to 2 k of them; a row whose number lies outside has its k winners selected
+    exactly. x : (..., n); cut : () or (...), the state. The new cut moves by `rate` towards each row's own: the k-th
+    largest where more than k won, the weakest winner minus the mean gap between winners where fewer did.
+
+    Returns at most 2 k slots. Raises as `select`.
+    """
+    check_winners(x, k)
+    drive, room = x.detach(), min(2 * k, x.shape[-1])
+    cut = cut.to(x.dtype).expand(x.shape[:-1])
+    won = drive > cut.unsqueeze(-1)
+    count = won.sum(-1)
+    strange = (count > room) | (2 * count < k)
+    indices = _warm(drive, won, strange, k, room)
+    active = Active(indices, _Values.apply(x, indices), x.shape[-1])
+    own = _own_cut(active.values.detach(), indices >= 0, k)
+    return active, torch.where(strange, own, cut + rate * (own - cut))
+
+
+def _warm(drive: Tensor, won: Tensor, strange: Tensor, k: int, room: int) -> Tensor:
+    """Indices (..., room) of those who won, and of k winners in strange rows."""
+    if bool(drive.isnan().any()):
+        raise ValueError(f"NaN among the activations, shape {tuple(drive.shape)}: no order, so no winners")
+    if bool(strange.any()):
+        won = won.clone()
+        won[strange] = winner_mask(drive[strange], k)
+    return _padded(won, room)
+
+
+def _own_cut(values: Tensor, won: Tensor, k: int) -> Tensor:
+    """The cut that k winners of a row would have needed, as far as its winners tell: (...)."""
+    ranked = values.masked_fill(~won, float("-inf")).sort(-1, descending=True).values
+    count = won.sum(-1, keepdim=True).clamp_min(1)
+    weakest = ranked.gather(-1, count - 1)
+    gap = (ranked[..., :1] - weakest) / count
+    beyond = ranked.gather(-1, (count - 1).clamp_max(k - 1)) - gap * (k - count).clamp_min(0)
+    # Just below the last winner, so that it would win again.
+    return torch.nextafter(beyond, torch.full_like(beyond, float("-inf"))).squeeze(-1)
+
+
+def winner_mask_checked(drive: Tensor, k: int) -> Tensor:
+    """`winner_mask`, but NaN raises ValueError."""
+    if bool(drive.isnan().any()):
+        raise ValueError(f"NaN among the activations, shape {tuple(drive.shape)}: no order, so no winners")
+    return winner_mask(drive, k)
+
+
 def k_winners(x: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k largest entries of each row, compact.
 
     x : (..., n). Returns indices (..., k) int64, ascending, and values (..., k) = x at these indices,
-    through which the gradient flows to the winners. Raises ValueError unless 1 <= k <= n.
+    through which the gradient flows to the winners. Raises ValueError unless 1 <= k <= n, and for NaN.
     """
-    shape = (*x.shape[:-1], k)
-    indices = winner_mask(x, k).nonzero(as_tuple=True)[-1].reshape(shape)
+    indices = select(x.detach(), k).indices.long()
     return indices, x.gather(-1, indices)
 
 
@@ -57,3 +172,52 @@ def keep_winners(x: Tensor, k: int, binary: bool = False) -> Tensor:
     mask = winner_mask(x, k)
     kept = torch.where(mask, x, torch.zeros((), dtype=x.dtype, device=x.device))
     return mask.to(x.dtype) + (kept - kept.detach()) if binary else kept
+
+
+class _Values(torch.autograd.Function):
+    """x at the winners; the way back is a scatter to them."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, indices: Tensor) -> Tensor:
+        ctx.save_for_backward(indices)
+        ctx.shape = x.shape
+        return x.gather(-1, indices.clamp_min(0).long()).masked_fill_(indices < 0, 0)
+
+    @staticmethod
+    def backward(ctx, *slopes: Tensor):
+        (indices,), (slope,) = ctx.saved_tensors, slopes
+        slope = slope.masked_fill(indices < 0, 0)
+        return slope.new_zeros(ctx.shape).scatter_add_(-1, indices.clamp_min(0).long(), slope), None
+
+
+def _has_kernel(x: Tensor) -> bool:
+    return x.device.type == "cpu" and x.dtype == torch.float32
+
+
+def _compiled(drive: Tensor, k: int, floor: float) -> Tensor:
+    from .compiled.select import select_indices
+
+    rows = drive.reshape(drive.shape[:-1].numel(), drive.shape[-1]).contiguous()
+    indices = torch.empty((len(rows), k), dtype=torch.int32)
+    if not select_indices(rows.numpy(), k, floor, indices.numpy()):
+        raise ValueError(f"NaN among the activations, shape {tuple(drive.shape)}: no order, so no winners")
+    return indices.view(*drive.shape[:-1], k)
+
+
+def _reference(drive: Tensor, k: int, floor: float) -> Tensor:
+    return _padded(winner_mask_checked(drive, k) & (drive > floor if floor > float("-inf") else True), k)
+
+
+def _padded(won: Tensor, room: int) -> Tensor:
+    """Indices (..., room) int32 of the True entries of (..., n), ascending, then NOTHING."""
+    places = torch.arange(won.shape[-1], dtype=torch.int32, device=won.device)
+    key = torch.where(won, places, won.shape[-1])
+    first = key.sort(-1).values[..., :room]
+    return torch.where(first < won.shape[-1], first, NOTHING).to(torch.int32)
+
+
+def _squeezed(active: Active) -> Active:
+    """Empty slots behind the others."""
+    key = active.indices.masked_fill(active.indices < 0, active.size)
+    order = key.argsort(dim=-1)
+    return Active(active.indices.gather(-1, order), active.values.gather(-1, order), active.size)

@@ -1,0 +1,162 @@
+"""The k largest of a row, exactly, in little more than one pass over it.
+
+1. The row is cut into m >= 2 k interleaved groups. The k-th largest of their maxima is a lower bound of the row's
+   k-th largest value, since k groups hold at least one value each that is as large; few other values reach it.
+2. One pass lists the values that reach the bound, 16 comparisons at a time.
+3. Among these few, the k-th largest is found by bisection over float32 bit patterns, which are ordered as integers.
+
+The reference is `winners.winner_mask`. Ties go to the lower index; nothing is approximated.
+"""
+
+import numpy as np
+from numba import njit
+
+from .vector import LANES, count_bits, keys_reach, lowest_bit, raise_to, reaches, unordered
+
+WHOLE = 4
+"""Rows of fewer than WHOLE k units are bisected as they are: groups would not narrow them."""
+LOWEST = np.int32(-(2**31))
+HIGHEST = np.int32(2**31 - 1)
+
+
+@njit(cache=True, inline="always")
+def ordered(bits):
+    """Float32 bit patterns as integers of the same order; its own inverse."""
+    return bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
+
+
+@njit(cache=True)
+def cut_of(keys, count, k, slack):
+    """A key that at least k of the first `count` keys reach and, unless ties forbid it, no more than k + slack do.
+
+    keys : int32, room for LANES more, which are overwritten
+    """
+    low, high = HIGHEST, LOWEST
+    for i in range(count):
+        low, high = min(low, keys[i]), max(high, keys[i])
+    for i in range(count, count + LANES):
+        keys[i] = LOWEST
+    while low < high:
+        middle = np.int32((np.int64(low) + np.int64(high) + 1) >> 1)
+        reach = 0
+        for at in range(0, count, LANES):
+            reach += count_bits(keys_reach(keys, at, middle))
+        if reach < k:
+            high = np.int32(middle - 1)
+        else:
+            low = middle
+            if reach <= k + slack:
+                break
+    return low
+
+
+@njit(cache=True)
+def bound_of(row, k, keys, tops):
+    """A lower bound of the k-th largest value of a row, from maxima of interleaved groups; scratch as `select_row`."""
+    n, groups = len(row), LANES
+    while groups < 2 * k:
+        groups *= 2
+    tops[:groups] = row[:groups]
+    # Values behind the last whole round of groups are left out: the bound stays a bound.
+    for start in range(groups, n - groups + 1, groups):
+        for i in range(0, groups, LANES):
+            raise_to(tops, i, row, start + i)
+    bits = tops.view(np.int32)
+    for i in range(groups):
+        keys[i] = ordered(bits[i])
+    bits[0] = ordered(cut_of(keys, groups, k, k >> 2))
+    return tops[0]
+
+
+@njit(cache=True)
+def candidates(row, least, found):
+    """Indices of the values of a row that reach `least`, ascending, into `found`; how many."""
+    count, whole = 0, len(row) - len(row) % LANES
+    for start in range(0, whole, LANES):
+        bits = reaches(row, start, least)
+        while bits:
+            found[count] = start + lowest_bit(bits)
+            count += 1
+            bits &= bits - 1
+    for i in range(whole, len(row)):
+        if row[i] >= least:
+            found[count] = i
+            count += 1
+    return count
+
+
+@njit(cache=True)
+def has_nan(row):
+    """Whether a float32 row holds a NaN."""
+    bad, whole = 0, len(row) - len(row) % LANES
+    for start in range(0, whole, LANES):
+        bad |= unordered(row, start)
+    for i in range(whole, len(row)):
+        bad |= row[i] != row[i]
+    return bad != 0
+
+
+@njit(cache=True)
+def select_row(row, k, floor, found, keys, tops, chosen):
+    """Indices of the k largest of a row that exceed `floor`, ascending, into `chosen`; how many, -1 if a NaN is there.
+
+    row : (n,) float32. found : (n,), keys : (n + LANES,) int32, tops : (n,) float32, scratch. chosen : (k,) int32
+    """
+    n = len(row)
+    if has_nan(row):
+        return -1
+    narrow = n >= WHOLE * k and n >= 2 * LANES
+    zero = np.float32(0.0)  # added, it makes -0 and 0 equal
+    if narrow:
+        count = candidates(row, bound_of(row, k, keys, tops), found)
+        for i in range(count):
+            tops[i] = row[found[i]] + zero
+    else:
+        count = n
+        for i in range(n):
+            tops[i] = row[i] + zero
+    bits = tops.view(np.int32)
+    for i in range(count):
+        keys[i] = ordered(bits[i])
+    cut = cut_of(keys, count, k, 0)
+    reach = 0
+    for at in range(0, count, LANES):
+        reach += count_bits(keys_reach(keys, at, cut))
+    won, spare = 0, reach - k
+    if spare:  # ties at the cut: the last of them lose
+        spare = _drop_last(keys, count, cut, spare)
+    for at in range(0, count, LANES):
+        hits = keys_reach(keys, at, cut)
+        while hits:
+            i = at + lowest_bit(hits)
+            hits &= hits - 1
+            if tops[i] > floor:
+                chosen[won] = found[i] if narrow else i
+                won += 1
+    return won
+
+
+@njit(cache=True)
+def _drop_last(keys, count, cut, spare):
+    for i in range(count - 1, -1, -1):
+        if keys[i] == cut and spare:
+            keys[i] = LOWEST
+            spare -= 1
+    return spare
+
+
+@njit(cache=True)
+def select_indices(x, k, floor, indices):
+    """`select_row` of every row of x : (rows, n) into indices : (rows, k) int32; slots that stay empty hold -1.
+
+    False where a NaN is met.
+    """
+    n = x.shape[1]
+    found, keys, tops = np.empty(n, np.int32), np.empty(n + LANES, np.int32), np.empty(n, np.float32)
+    for r in range(len(x)):
+        won = select_row(x[r], k, floor, found, keys, tops, indices[r])
+        if won < 0:
+            return False
+        for i in range(won, k):
+            indices[r, i] = -1
+    return True
