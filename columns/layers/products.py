@@ -1,0 +1,286 @@
+"""Products of sparse weights and sparse activations, each in several ways that give the same result.
+
+    y = b + x W,    W (inputs, outputs) with the weights of a mask, zero elsewhere
+
+| product | reads weights of | best for |
+|---|---|---|
+| `dense_product` | all, zeros included | the reference; large batches |
+| `gather_product` | the active inputs, zeros included | dense weights, few samples |
+| `scatter_product` | the active inputs, only those that exist | few samples: both sparsities multiply |
+| `lanes_product` | all inputs that any sample activates, only those that exist | tens of samples |
+| `block_product` | the blocks that exist | block masks |
+
+All take columns with their own weights: weight (weights,) and x (..., inputs), or weight (columns, weights) and x (...,
+columns, inputs). On a CPU in float32 and float64 compiled kernels run, elsewhere plain torch that gives the same; the
+first time this happens a warning says so. Gradients are those of the dense product, restricted to weights that exist
+and inputs that are listed.
+"""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .masks import BlockMask, Mask
+from .winners import Active
+
+LANES = (16, 32, 64)
+_warned: set[str] = set()
+
+
+def has_kernel(like: Tensor, name: str) -> bool:
+    """Whether a compiled kernel takes such tensors; where not, a warning says so, once for each device and type."""
+    if like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64):
+        return True
+    kind = f"{name} on {like.device.type} in {like.dtype}"
+    if kind not in _warned:
+        _warned.add(kind)
+        warnings.warn(
+            f"no compiled kernel for {kind}, shape {tuple(like.shape)}: plain torch takes its place, "
+            "slower but equal (kernels exist for float32 and float64 on a CPU)",
+            stacklevel=3,
+        )
+    return False
+
+
+def dense_matrix(weight: Tensor, mask: Mask | BlockMask) -> Tensor:
+    """The weights of a mask as a plain matrix: (inputs, outputs), or (columns, inputs, outputs)."""
+    if isinstance(mask, BlockMask):
+        return _dense_blocks(weight, mask)
+    places = mask.sources() * mask.outputs + mask.targets.long()
+    flat = weight.new_zeros(*weight.shape[:-1], mask.inputs * mask.outputs)
+    return flat.index_copy(-1, places, weight).unflatten(-1, (mask.inputs, mask.outputs))
+
+
+def _dense_blocks(weight: Tensor, mask: BlockMask) -> Tensor:
+    rows, columns = mask.inputs // mask.size, mask.outputs // mask.size
+    tiles = weight.unflatten(-2, (-1, mask.size))  # (..., block row, fan_in, size, size)
+    empty = weight.new_zeros(*weight.shape[:-3], columns, rows, mask.size, mask.size)
+    spread = mask.blocks.long()[..., None, None].expand(tiles.shape)
+    full = empty.scatter(-3, spread, tiles)
+    return full.movedim(-4, -2).flatten(-2).flatten(-3, -2)
+
+
+def dense_product(x: Tensor | Active, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x W + b by torch. x : (..., inputs) or (..., columns, inputs), matrix : ([columns,] inputs, outputs)."""
+    x = x.dense() if isinstance(x, Active) else x
+    if matrix.ndim == 2:
+        return F.linear(x, matrix.mT, bias)
+    y = torch.einsum("...ci,cio->...co", x, matrix)
+    return y if bias is None else y + bias
+
+
+def gather_product(active: Active, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The sum of the active inputs' rows of matrix : ([columns,] inputs, outputs). Returns (..., outputs).
+
+    Raises ValueError where shapes don't fit.
+    """
+    columns = _columns(active, matrix, matrix.shape[-2], 2)
+    matrix = matrix.reshape(columns, *matrix.shape[-2:])
+    bias = _bias(bias, columns, matrix)
+    if not has_kernel(active.values, "gather"):
+        return _gather_plain(active, matrix, bias)
+    y = _Gather.apply(_rows(active.values), _rows(active.indices), matrix, bias)
+    return y.view(*active.values.shape[:-1], matrix.shape[-1])
+
+
+def scatter_product(active: Active, weight: Tensor, mask: Mask, bias: Tensor | None = None) -> Tensor:
+    """Only products of an active input with a weight that exists. weight : ([columns,] weights).
+
+    Returns (..., outputs). Raises ValueError where shapes don't fit.
+    """
+    columns = _columns(active, weight, mask.inputs, 1)
+    weight = _weights(weight, mask, columns)
+    bias = _bias(bias, columns, weight, mask.outputs)
+    if not has_kernel(active.values, "scatter"):
+        return _gather_plain(active, dense_matrix(weight, mask), bias)
+    y = _Scatter.apply(_rows(active.values), _rows(active.indices), weight, bias, mask)
+    return y.view(*active.values.shape[:-1], mask.outputs)
+
+
+def lanes_product(x: Tensor | Active, weight: Tensor, mask: Mask, bias: Tensor | None = None) -> Tensor:
+    """All samples at once over the weights that exist, inputs left out that no sample activates.
+
+    x : (..., inputs) or (..., columns, inputs). Returns (..., outputs). Raises ValueError where shapes don't fit.
+    """
+    columns = _columns(x, weight, mask.inputs, 1)
+    weight = _weights(weight, mask, columns)
+    dense = x.dense() if isinstance(x, Active) else x
+    if not has_kernel(dense, "lanes"):
+        y = dense_product(dense.reshape(-1, columns, mask.inputs), dense_matrix(weight, mask))
+    else:
+        y = _Lanes.apply(dense.reshape(-1, columns, mask.inputs), weight, mask, isinstance(x, Active))
+    y = y.reshape(*dense.shape[:-1], mask.outputs)
+    return y if bias is None else y + bias
+
+
+def block_product(x: Tensor | Active, weight: Tensor, mask: BlockMask, bias: Tensor | None = None) -> Tensor:
+    """Over blocks that exist. weight : ([columns,] block rows, fan_in x size, size). Returns (..., outputs).
+
+    Raises ValueError where shapes don't fit.
+    """
+    x = x.dense() if isinstance(x, Active) else x
+    columns = _columns(x, weight, mask.inputs, 3)
+    weight = weight.reshape(columns, *weight.shape[-3:])
+    rows = x.reshape(-1, columns, mask.inputs)
+    learns = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    if len(rows) <= 4 and not learns and has_kernel(x, "block"):
+        from .compiled.block import block
+
+        y = torch.empty(len(rows) * columns, mask.outputs, dtype=x.dtype)
+        flat, shift = rows.reshape(-1, mask.inputs).contiguous(), _bias(bias, columns, weight, mask.outputs)
+        run(block, flat, weight.contiguous(), mask.blocks, shift, y)
+        return y.view(*x.shape[:-1], mask.outputs)
+    tiles = rows.unflatten(-1, (-1, mask.size))[:, :, mask.blocks.long()]  # (b, c, block row, fan_in, size)
+    y = torch.einsum("bcri,cris->bcrs", tiles.flatten(-2), weight)
+    y = y.reshape(*x.shape[:-1], mask.outputs)
+    return y if bias is None else y + bias
+
+
+class _Scatter(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values: Tensor, indices: Tensor, weight: Tensor, bias: Tensor, mask: Mask) -> Tensor:
+        from .compiled.scatter import scatter
+
+        y = values.new_empty(len(values), mask.outputs)
+        run(scatter, indices, values, weight, mask, bias, y)
+        ctx.save_for_backward(values, indices, weight)
+        ctx.mask = mask
+        return y
+
+    @staticmethod
+    def backward(ctx, *slopes: Tensor):
+        from .compiled.scatter import scatter_backward
+
+        (values, indices, weight), slope = ctx.saved_tensors, slopes[0].contiguous()
+        d_values, d_weight = torch.empty_like(values), torch.zeros_like(weight)
+        run(scatter_backward, indices, values, weight, ctx.mask, slope, d_values, d_weight)
+        return d_values, None, d_weight, _bias_slope(slope, len(weight)), None
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, values: Tensor, indices: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
+        from .compiled.gather import gather
+
+        y = values.new_empty(len(values), matrix.shape[-1])
+        run(gather, indices, values, matrix, bias, y)
+        ctx.save_for_backward(values, indices, matrix)
+        return y
+
+    @staticmethod
+    def backward(ctx, *slopes: Tensor):
+        from .compiled.gather import gather_backward
+
+        (values, indices, matrix), slope = ctx.saved_tensors, slopes[0].contiguous()
+        d_values, d_matrix = torch.empty_like(values), torch.zeros_like(matrix)
+        run(gather_backward, indices, values, matrix, slope, d_values, d_matrix)
+        return d_values, None, d_matrix, _bias_slope(slope, len(matrix))
+
+
+class _Lanes(torch.autograd.Function):
+    """skip : the slope of inputs that are silent in a whole chunk is not wanted (their slots don't exist)."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, mask: Mask, skip: bool) -> Tensor:
+        from .compiled.lanes import lanes
+
+        turned = _to_lanes(x)
+        y = x.new_zeros(*turned.shape[:2], mask.outputs, turned.shape[3])
+        run(lanes, turned, weight, mask, y)
+        ctx.save_for_backward(turned, weight)
+        ctx.mask, ctx.skip, ctx.rows = mask, skip, len(x)
+        return _from_lanes(y, len(x))
+
+    @staticmethod
+    def backward(ctx, *slopes: Tensor):
+        from .compiled.lanes import lanes_backward
+
+        (turned, weight), slope = ctx.saved_tensors, _to_lanes(slopes[0])
+        d_x, d_weight = torch.zeros_like(turned), torch.zeros_like(weight)
+        run(lanes_backward, turned, weight, ctx.mask, slope, d_x, d_weight, ctx.skip)
+        return _from_lanes(d_x, ctx.rows), d_weight, None, None
+
+
+def _to_lanes(x: Tensor) -> Tensor:
+    """(rows, columns, units) to (chunks, columns, units, lanes), the last chunk filled up with zeros."""
+    width = next((width for width in LANES if len(x) <= width), LANES[-1])
+    spare = -len(x) % width
+    x = torch.cat((x, x.new_zeros(spare, *x.shape[1:]))) if spare else x
+    return x.unflatten(0, (-1, width)).permute(0, 2, 3, 1).contiguous()
+
+
+def _from_lanes(y: Tensor, rows: int) -> Tensor:
+    return y.permute(0, 3, 1, 2).flatten(0, 1)[:rows]
+
+
+def _gather_plain(active: Active, matrix: Tensor, bias: Tensor) -> Tensor:
+    """`gather_product` by torch, of matrix : (columns, inputs, outputs) and bias : (columns, outputs)."""
+    shape = active.values.shape
+    indices, values = (
+        active.indices.reshape(-1, len(matrix), shape[-1]),
+        active.values.reshape(-1, len(matrix), shape[-1]),
+    )
+    column = torch.arange(len(matrix), device=values.device).unsqueeze(-1)
+    rows = matrix[column, indices.clamp_min(0).long()]
+    y = torch.einsum("bck,bcko->bco", values * (indices >= 0), rows) + bias
+    return y.reshape(*shape[:-1], matrix.shape[-1])
+
+
+def run(kernel: Any, *arguments: Any) -> Any:
+    """Calls a kernel with tensors as arrays; of a mask it gets targets and starts."""
+    arrays = []
+    for argument in arguments:
+        if isinstance(argument, Mask):
+            arrays += _unsigned(argument)
+        else:
+            arrays.append(argument.detach().numpy() if isinstance(argument, Tensor) else argument)
+    return kernel(*arrays)
+
+
+def _unsigned(mask: Mask) -> tuple[np.ndarray, np.ndarray]:
+    """Targets and starts, unsigned, so that no index counts from the end."""
+    targets = mask.targets.numpy()
+    return targets.view(np.uint16 if targets.dtype == np.int16 else np.uint32), mask.starts.numpy()
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x.reshape(x.shape[:-1].numel(), x.shape[-1]).contiguous()
+
+
+def _bias_slope(slope: Tensor, columns: int) -> Tensor:
+    return slope.view(-1, columns, slope.shape[-1]).sum(0)
+
+
+def _weights(weight: Tensor, mask: Mask, columns: int) -> Tensor:
+    if weight.shape[-1] != len(mask.targets):
+        raise ValueError(
+            f"weights of shape {tuple(weight.shape)} don't fit a mask of {len(mask.targets)} weights, "
+            f"{mask.inputs} inputs and {mask.outputs} outputs"
+        )
+    return weight.reshape(columns, -1).contiguous()
+
+
+def _bias(bias: Tensor | None, columns: int, like: Tensor, outputs: int | None = None) -> Tensor:
+    """Bias as (columns, outputs), zeros where there is none."""
+    outputs = outputs or like.shape[-1]
+    if bias is None:
+        return like.new_zeros(columns, outputs)
+    if bias.shape[-1] != outputs:
+        raise ValueError(f"a bias of shape {tuple(bias.shape)} doesn't fit {outputs} outputs")
+    return bias.expand(columns, outputs).contiguous()
+
+
+def _columns(x: Tensor | Active, weight: Tensor, inputs: int, dims: int) -> int:
+    """Columns with their own weights; `dims` of the weight belong to one. Raises ValueError where x doesn't fit."""
+    width = x.size if isinstance(x, Active) else x.shape[-1]
+    shape = x.values.shape if isinstance(x, Active) else x.shape
+    columns = 1 if weight.ndim == dims else weight.shape[0]
+    several = weight.ndim > dims
+    if width != inputs or (several and (len(shape) < 2 or shape[-2] != columns)):
+        wanted = f"(..., {columns}, {inputs})" if several else f"(..., {inputs})"
+        raise ValueError(f"an input of {width} units, shape {tuple(shape)}, doesn't fit weights that want {wanted}")
+    return columns
