@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import counters
 from .masks import BlockMask, Mask
 from .winners import Active
 
@@ -67,6 +68,8 @@ def _dense_blocks(weight: Tensor, mask: BlockMask) -> Tensor:
 def dense_product(x: Tensor | Active, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
     """x W + b by torch. x : (..., inputs) or (..., columns, inputs), matrix : ([columns,] inputs, outputs)."""
     x = x.dense() if isinstance(x, Active) else x
+    if counters.LISTENERS:
+        _note("dense", x, x.shape[:-1].numel() * matrix.shape[-2] * matrix.shape[-1], matrix.shape[-1], 0)
     if matrix.ndim == 2:
         return F.linear(x, matrix.mT, bias)
     y = torch.einsum("...ci,cio->...co", x, matrix)
@@ -81,9 +84,11 @@ def gather_product(active: Active, matrix: Tensor, bias: Tensor | None = None) -
     columns = _columns(active, matrix, matrix.shape[-2], 2)
     matrix = matrix.reshape(columns, *matrix.shape[-2:])
     bias = _bias(bias, columns, matrix)
+    if counters.LISTENERS:
+        _note("gather", active, counters.number_active(active.indices) * matrix.shape[-1], matrix.shape[-1], 0)
     if not has_kernel(active.values, "gather"):
         return _gather_plain(active, matrix, bias)
-    y = _Gather.apply(_rows(active.values), _rows(active.indices), matrix, bias)
+    y = _applied(_Gather, _rows(active.values), _rows(active.indices), matrix, bias)
     return y.view(*active.values.shape[:-1], matrix.shape[-1])
 
 
@@ -95,9 +100,12 @@ def scatter_product(active: Active, weight: Tensor, mask: Mask, bias: Tensor | N
     columns = _columns(active, weight, mask.inputs, 1)
     weight = _weights(weight, mask, columns)
     bias = _bias(bias, columns, weight, mask.outputs)
+    if counters.LISTENERS:
+        listed = active.indices[active.indices >= 0].long()
+        _note("scatter", active, int(mask.starts.long().diff()[listed].sum()), mask.outputs, _index_bytes(mask))
     if not has_kernel(active.values, "scatter"):
         return _gather_plain(active, dense_matrix(weight, mask), bias)
-    y = _Scatter.apply(_rows(active.values), _rows(active.indices), weight, bias, mask)
+    y = _applied(_Scatter, _rows(active.values), _rows(active.indices), weight, bias, mask)
     return y.view(*active.values.shape[:-1], mask.outputs)
 
 
@@ -109,10 +117,12 @@ def lanes_product(x: Tensor | Active, weight: Tensor, mask: Mask, bias: Tensor |
     columns = _columns(x, weight, mask.inputs, 1)
     weight = _weights(weight, mask, columns)
     dense = x.dense() if isinstance(x, Active) else x
+    if counters.LISTENERS:
+        _note("lanes", x, dense.shape[:-1].numel() * len(mask.targets), mask.outputs, _index_bytes(mask))
     if not has_kernel(dense, "lanes"):
         y = dense_product(dense.reshape(-1, columns, mask.inputs), dense_matrix(weight, mask))
     else:
-        y = _Lanes.apply(dense.reshape(-1, columns, mask.inputs), weight, mask, isinstance(x, Active))
+        y = _applied(_Lanes, dense.reshape(-1, columns, mask.inputs), weight, mask, isinstance(x, Active))
     y = y.reshape(*dense.shape[:-1], mask.outputs)
     return y if bias is None else y + bias
 
@@ -125,6 +135,8 @@ def block_product(x: Tensor | Active, weight: Tensor, mask: BlockMask, bias: Ten
     x = x.dense() if isinstance(x, Active) else x
     columns = _columns(x, weight, mask.inputs, 3)
     weight = weight.reshape(columns, *weight.shape[-3:])
+    if counters.LISTENERS:
+        _note("block", x, x.shape[:-1].numel() * weight[0].numel(), mask.outputs, 0)
     rows = x.reshape(-1, columns, mask.inputs)
     learns = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
     if len(rows) <= 4 and not learns and has_kernel(x, "block"):
@@ -140,16 +152,40 @@ def block_product(x: Tensor | Active, weight: Tensor, mask: BlockMask, bias: Ten
     return y if bias is None else y + bias
 
 
+def _note(kind: str, x: Tensor | Active, multiply_adds: int, outputs: int, index: int) -> None:
+    """Counts a product; index : bytes of the index that comes with a weight."""
+    values = x.values if isinstance(x, Active) else x
+    inputs = x.size if isinstance(x, Active) else x.shape[-1]
+    active = counters.number_active(x.indices) if isinstance(x, Active) else int((x != 0).sum())
+    rows = values.shape[:-1].numel()
+    counters.note_product(kind, rows, active, inputs, multiply_adds, outputs, (values.element_size(), index))
+
+
+def _index_bytes(mask: Mask) -> int:
+    return mask.targets.element_size()
+
+
+def _applied(function: Any, *arguments: Any) -> Tensor:
+    """The function, through autograd only where it's needed, which costs more than a small product."""
+    if torch.is_grad_enabled() and any(isinstance(part, Tensor) and part.requires_grad for part in arguments):
+        return function.apply(*arguments)
+    return function.of(*arguments)
+
+
 class _Scatter(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, values: Tensor, indices: Tensor, weight: Tensor, bias: Tensor, mask: Mask) -> Tensor:
+    def of(values: Tensor, indices: Tensor, weight: Tensor, bias: Tensor, mask: Mask) -> Tensor:
         from .compiled.scatter import scatter
 
         y = values.new_empty(len(values), mask.outputs)
         run(scatter, indices, values, weight, mask, bias, y)
+        return y
+
+    @staticmethod
+    def forward(ctx, values: Tensor, indices: Tensor, weight: Tensor, bias: Tensor, mask: Mask) -> Tensor:
         ctx.save_for_backward(values, indices, weight)
         ctx.mask = mask
-        return y
+        return _Scatter.of(values, indices, weight, bias, mask)
 
     @staticmethod
     def backward(ctx, *slopes: Tensor):
@@ -163,13 +199,17 @@ class _Scatter(torch.autograd.Function):
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, values: Tensor, indices: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
+    def of(values: Tensor, indices: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
         from .compiled.gather import gather
 
         y = values.new_empty(len(values), matrix.shape[-1])
         run(gather, indices, values, matrix, bias, y)
-        ctx.save_for_backward(values, indices, matrix)
         return y
+
+    @staticmethod
+    def forward(ctx, values: Tensor, indices: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(values, indices, matrix)
+        return _Gather.of(values, indices, matrix, bias)
 
     @staticmethod
     def backward(ctx, *slopes: Tensor):
@@ -185,15 +225,24 @@ class _Lanes(torch.autograd.Function):
     """skip : the slope of inputs that are silent in a whole chunk is not wanted (their slots don't exist)."""
 
     @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, mask: Mask, skip: bool) -> Tensor:
+    def of(x: Tensor, weight: Tensor, mask: Mask, skip: bool) -> Tensor:
+        return _from_lanes(_Lanes.turned(_to_lanes(x), weight, mask), len(x))
+
+    @staticmethod
+    def turned(x: Tensor, weight: Tensor, mask: Mask) -> Tensor:
+        """The product, of x and as it in lanes."""
         from .compiled.lanes import lanes
 
+        y = x.new_zeros(*x.shape[:2], mask.outputs, x.shape[3])
+        run(lanes, x, weight, mask, y)
+        return y
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, mask: Mask, skip: bool) -> Tensor:
         turned = _to_lanes(x)
-        y = x.new_zeros(*turned.shape[:2], mask.outputs, turned.shape[3])
-        run(lanes, turned, weight, mask, y)
         ctx.save_for_backward(turned, weight)
         ctx.mask, ctx.skip, ctx.rows = mask, skip, len(x)
-        return _from_lanes(y, len(x))
+        return _from_lanes(_Lanes.turned(turned, weight, mask), len(x))
 
     @staticmethod
     def backward(ctx, *slopes: Tensor):

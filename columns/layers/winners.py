@@ -22,6 +22,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from . import counters
+
 NOTHING = -1
 """Index of an empty slot."""
 
@@ -82,8 +84,10 @@ def select(x: Tensor, k: int, floor: float = float("-inf"), boost: Tensor | None
     """
     check_winners(x, k)
     drive = x.detach() if boost is None else x.detach() * boost
+    if counters.LISTENERS:
+        counters.note_selection(x.shape[:-1].numel(), x.shape[-1], k, x.element_size())
     indices = _compiled(drive, k, floor) if _has_kernel(drive) else _reference(drive, k, floor)
-    return Active(indices, _Values.apply(x, indices), x.shape[-1])
+    return Active(indices, _values(x, indices), x.shape[-1])
 
 
 def local_winners(x: Tensor, k: int, tile: int, floor: float = float("-inf"), boost: Tensor | None = None) -> Active:
@@ -120,7 +124,9 @@ def warm_winners(x: Tensor, k: int, cut: Tensor, rate: float = 0.5) -> tuple[Act
     count = won.sum(-1)
     strange = (count > room) | (2 * count < k)
     indices = _warm(drive, won, strange, k, room)
-    active = Active(indices, _Values.apply(x, indices), x.shape[-1])
+    if counters.LISTENERS:
+        counters.note_selection(x.shape[:-1].numel(), x.shape[-1], room, x.element_size())
+    active = Active(indices, _values(x, indices), x.shape[-1])
     own = _own_cut(active.values.detach(), indices >= 0, k)
     return active, torch.where(strange, own, cut + rate * (own - cut))
 
@@ -174,14 +180,22 @@ def keep_winners(x: Tensor, k: int, binary: bool = False) -> Tensor:
     return mask.to(x.dtype) + (kept - kept.detach()) if binary else kept
 
 
+def _values(x: Tensor, indices: Tensor) -> Tensor:
+    return _Values.apply(x, indices) if torch.is_grad_enabled() and x.requires_grad else _Values.of(x, indices)
+
+
 class _Values(torch.autograd.Function):
     """x at the winners; the way back is a scatter to them."""
+
+    @staticmethod
+    def of(x: Tensor, indices: Tensor) -> Tensor:
+        return x.gather(-1, indices.clamp_min(0).long()).masked_fill_(indices < 0, 0)
 
     @staticmethod
     def forward(ctx, x: Tensor, indices: Tensor) -> Tensor:
         ctx.save_for_backward(indices)
         ctx.shape = x.shape
-        return x.gather(-1, indices.clamp_min(0).long()).masked_fill_(indices < 0, 0)
+        return _Values.of(x, indices)
 
     @staticmethod
     def backward(ctx, *slopes: Tensor):

@@ -27,7 +27,7 @@ def ordered(bits):
 
 @njit(cache=True)
 def cut_of(keys, count, k, slack):
-    """A key that at least k of the first `count` keys reach and, unless ties forbid it, no more than k + slack do.
+    """A key that at least k of the first `count` keys reach, unless ties forbid it no more than k + slack; how many do.
 
     keys : int32, room for LANES more, which are overwritten
     """
@@ -36,7 +36,8 @@ def cut_of(keys, count, k, slack):
         low, high = min(low, keys[i]), max(high, keys[i])
     for i in range(count, count + LANES):
         keys[i] = LOWEST
-    while low < high:
+    held = count  # how many reach `low`
+    while low < high and held > k + slack:
         middle = np.int32((np.int64(low) + np.int64(high) + 1) >> 1)
         reach = 0
         for at in range(0, count, LANES):
@@ -44,10 +45,8 @@ def cut_of(keys, count, k, slack):
         if reach < k:
             high = np.int32(middle - 1)
         else:
-            low = middle
-            if reach <= k + slack:
-                break
-    return low
+            low, held = middle, reach
+    return low, held
 
 
 @njit(cache=True)
@@ -56,15 +55,22 @@ def bound_of(row, k, keys, tops):
     n, groups = len(row), LANES
     while groups < 2 * k:
         groups *= 2
-    tops[:groups] = row[:groups]
+    for i in range(groups):
+        tops[i] = row[i]
     # Values behind the last whole round of groups are left out: the bound stays a bound.
-    for start in range(groups, n - groups + 1, groups):
-        for i in range(0, groups, LANES):
-            raise_to(tops, i, row, start + i)
+    rounds = n // groups
+    for i in range(0, groups, LANES):
+        r = 1
+        while r + 5 <= rounds:
+            raise_to(tops, i, row, r * groups + i, groups, 5)
+            r += 5
+        while r < rounds:
+            raise_to(tops, i, row, r * groups + i, groups, 1)
+            r += 1
     bits = tops.view(np.int32)
     for i in range(groups):
         keys[i] = ordered(bits[i])
-    bits[0] = ordered(cut_of(keys, groups, k, k >> 2))
+    bits[0] = ordered(cut_of(keys, groups, k, k >> 2)[0])
     return tops[0]
 
 
@@ -118,10 +124,7 @@ def select_row(row, k, floor, found, keys, tops, chosen):
     bits = tops.view(np.int32)
     for i in range(count):
         keys[i] = ordered(bits[i])
-    cut = cut_of(keys, count, k, 0)
-    reach = 0
-    for at in range(0, count, LANES):
-        reach += count_bits(keys_reach(keys, at, cut))
+    cut, reach = cut_of(keys, count, k, 0)
     won, spare = 0, reach - k
     if spare:  # ties at the cut: the last of them lose
         spare = _drop_last(keys, count, cut, spare)
@@ -130,7 +133,7 @@ def select_row(row, k, floor, found, keys, tops, chosen):
         while hits:
             i = at + lowest_bit(hits)
             hits &= hits - 1
-            if tops[i] > floor:
+            if tops[i] > floor or floor == -np.inf:
                 chosen[won] = found[i] if narrow else i
                 won += 1
     return won

@@ -75,19 +75,23 @@ def keys_reach(typing_context, keys, at, least):
 
 
 @intrinsic
-def raise_to(typing_context, tops, at, row, start):
-    """tops[at + i] becomes at least row[start + i], both float32."""
-    if not (_is(tops, types.float32) and _is(row, types.float32)):
+def raise_to(typing_context, tops, at, row, start, stride, count):
+    """tops[at + i] becomes at least row[start + r stride + i] for r < count (a literal), both float32."""
+    if not (_is(tops, types.float32) and _is(row, types.float32) and isinstance(count, types.IntegerLiteral)):
         return None
+    rounds = count.literal_value
 
     def codegen(context, builder, signature, arguments):
         place, held = _load(context, builder, signature.args[0], arguments[0], arguments[1], ir.FloatType())
-        _, values = _load(context, builder, signature.args[2], arguments[2], arguments[3], ir.FloatType())
-        larger = builder.select(builder.fcmp_ordered(">", values, held), values, held)
-        builder.store(larger, place, align=4)
+        start = arguments[3]
+        for _ in range(rounds):
+            _, values = _load(context, builder, signature.args[2], arguments[2], start, ir.FloatType())
+            held = builder.select(builder.fcmp_ordered(">", values, held), values, held)
+            start = builder.add(start, arguments[4])
+        builder.store(held, place, align=4)
         return context.get_dummy_value()
 
-    return types.void(tops, types.int64, row, types.int64), codegen
+    return types.void(tops, types.int64, row, types.int64, types.int64, count), codegen
 
 
 @intrinsic
@@ -176,3 +180,13 @@ def dot(typing_context, x, at, y, start, count):
         return builder.call(reduce, (ir.Constant(element, 0.0), total), fastmath=("reassoc",))
 
     return x.dtype(x, types.int64, y, types.int64, count), codegen
+
+
+@intrinsic
+def pointer(typing_context, address):
+    """The address, an int64, as a pointer to anything."""
+
+    def codegen(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], ir.IntType(8).as_pointer())
+
+    return types.voidptr(types.int64), codegen

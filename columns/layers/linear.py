@@ -1,0 +1,193 @@
+"""A linear layer whose weights and inputs may both be sparse.
+
+    y = b + sum over active inputs j, over weights of j that exist, of w x_j
+
+A thin module over `products`: masks and formats decide what is stored and what is read, never what comes out.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from . import cost, products
+from .masks import BlockMask, Mask, block_mask, packed_mask, random_mask
+from .step import make_step
+from .winners import Active
+
+FORMATS = {
+    "auto": ("packed", "random", "block"),
+    "dense": ("random", "packed", "block"),
+    "gather": ("random", "packed", "block"),
+    "packed": ("packed", "random"),
+    "block": ("block",),
+}
+"""The masks that every format can work with, its own first."""
+
+
+class SparseLinear(nn.Module):
+    """in_features -> out_features with a share `density` of the weights, the same number at every output.
+
+    format : how the product is computed.
+        "packed" : only weights that exist, of active inputs (both sparsities multiply);
+        "gather" : whole rows of the dense matrix, of active inputs; "dense" : the whole matrix; "block" : whole blocks;
+        "auto" : what the cost model of this machine finds fastest for the rows and active inputs of each call. Without
+        gradient it may hold a dense copy of the weights beside them.
+    mask : "packed", "random" or "block"; by default what fits the format.
+    columns : number of columns with their own weights and a common mask; inputs are then (..., columns, in_features).
+    block : side of a block. seed : of mask and weights. bias : whether there is one.
+
+    Raises ValueError for an unknown format, a mask that it can't work with, and a density that doesn't fit.
+    """
+
+    targets: Tensor
+    starts: Tensor
+    blocks: Tensor
+
+    def __init__(
+        self, in_features: int, out_features: int, density: float, format: str = "auto", *, mask: str | None = None,
+        bias: bool = True, columns: int | None = None, block: int = 32, seed: int = 0,
+    ) -> None:  # fmt: skip
+        super().__init__()
+        kind = _kind(format, mask)
+        generator = torch.Generator().manual_seed(seed)
+        self.in_features, self.out_features, self.format = in_features, out_features, format
+        self._mask = _draw(kind, in_features, out_features, density, block, generator)
+        for name in _names(self._mask):
+            self.register_buffer(name, getattr(self._mask, name))
+        lead = () if columns is None else (columns,)
+        shape = (*lead, *_weight_shape(self._mask))
+        reach = 1.0 / max(in_features * self._mask.density, 1.0) ** 0.5
+        self.weight = nn.Parameter((2.0 * torch.rand(shape, generator=generator) - 1.0) * reach)
+        self.bias = nn.Parameter(torch.zeros(*lead, out_features)) if bias else None
+        self._kept: tuple[tuple, Tensor] | None = None
+
+    @property
+    def mask(self) -> Mask | BlockMask:
+        """Which weights exist, on the device of the layer."""
+        held = self._mask
+        if isinstance(held, Mask) and held.targets is not self.targets:
+            self._mask = Mask(self.targets, self.starts, held.outputs, held.kind)
+        elif isinstance(held, BlockMask) and held.blocks is not self.blocks:
+            self._mask = BlockMask(self.blocks, held.size, held.inputs, held.outputs)
+        return self._mask
+
+    @property
+    def density(self) -> float:
+        """Share of all weights that exist, as near to the one asked for as whole numbers allow."""
+        return self._mask.density
+
+    def dense(self) -> Tensor:
+        """The weights as a plain matrix, ([columns,] in_features, out_features); gradients flow through it."""
+        return products.dense_matrix(self.weight, self.mask)
+
+    def forward(self, x: Tensor | Active) -> Tensor:
+        """x : (..., [columns,] in_features), dense or its active units. Returns (..., [columns,] out_features).
+
+        Raises ValueError for another width.
+        """
+        mask = self.mask
+        method = self.method(x)
+        if isinstance(mask, BlockMask) and method == "block":
+            return products.block_product(x, self.weight, mask, self.bias)
+        if method == "dense":
+            return products.dense_product(x, self._matrix(), self.bias)
+        if method == "gather":
+            return products.gather_product(_listed(x), self._matrix(), self.bias)
+        assert isinstance(mask, Mask)
+        if method == "lanes":
+            return products.lanes_product(x, self.weight, mask, self.bias)
+        return products.scatter_product(_listed(x), self.weight, mask, self.bias)
+
+    def method(self, x: Tensor | Active) -> str:
+        """The product that `forward` will take for such an input: "dense", "gather", "scatter", "lanes" or "block"."""
+        if self.format != "auto":
+            return self.format if self.format != "packed" else "scatter"
+        if isinstance(self._mask, BlockMask):
+            return "block"
+        if not self.weight.is_cpu:
+            return "dense"
+        listed = isinstance(x, Active)
+        shape, active = (x.values.shape, x.values.shape[-1]) if listed else (x.shape, x.shape[-1])
+        methods = cost.METHODS if listed else ("dense", "lanes")
+        sizes = shape[:-1].numel(), active, self.in_features, self.out_features
+        learns = torch.is_grad_enabled() and self.weight.requires_grad
+        return cost.choose(methods, sizes, len(self._mask.targets), learns)
+
+    def step(self, k: int, floor: float = float("-inf")):
+        """Selection of k winners of the input and product in one call, for batch 1: see `step.make_step`."""
+        mask = self.mask
+        if not isinstance(mask, Mask) or self.weight.ndim > 1:
+            raise ValueError(
+                f"a step needs a packed or random mask and one column, but the mask is {mask.kind} and the weights are "
+                f"of shape {tuple(self.weight.shape)}; call the layer instead"
+            )
+        return make_step(self.weight, mask, k, self.bias, floor)
+
+    def _matrix(self) -> Tensor:
+        """The dense matrix; without gradient a copy is kept until the weights change."""
+        if torch.is_grad_enabled() and self.weight.requires_grad:
+            return self.dense()
+        key = (self.weight._version, self.weight.data_ptr(), self.weight.dtype)
+        if self._kept is None or self._kept[0] != key:
+            self._kept = key, self.dense().detach()
+        return self._kept[1]
+
+    def _load_from_state_dict(
+        self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+    ) -> None:
+        for name in _names(self._mask):
+            own, theirs = getattr(self, name), state_dict.get(prefix + name)
+            if theirs is not None and (own.shape != theirs.shape or not torch.equal(own.cpu(), theirs.cpu())):
+                error_msgs.append(
+                    f"the checkpoint has another mask: {prefix}{name} of shape {tuple(theirs.shape)} against "
+                    f"{tuple(own.shape)} of this {self._mask.kind} layer, {self.in_features} -> {self.out_features}; "
+                    "build the layer with the checkpoint's sizes, density, mask and seed"
+                )
+                return
+        super()._load_from_state_dict(
+            state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
+        )
+
+    def extra_repr(self) -> str:
+        """What print shows."""
+        sizes = f"{self.in_features}, {self.out_features}, density={self.density:.4g}"
+        return f"{sizes}, format={self.format!r}, mask={self._mask.kind!r}"
+
+
+def active_units(x: Tensor) -> Active:
+    """The units of x : (..., n) that are not 0, in as many slots as the fullest row needs; gradients flow to them."""
+    on = x != 0
+    room = int(on.sum(-1).max()) if x.numel() else 0
+    order = torch.argsort(~on, dim=-1, stable=True)[..., :room]
+    won = on.gather(-1, order)
+    values = x.gather(-1, order).masked_fill(~won, 0)
+    return Active(order.masked_fill(~won, -1).to(torch.int32), values, x.shape[-1])
+
+
+def _listed(x: Tensor | Active) -> Active:
+    return x if isinstance(x, Active) else active_units(x)
+
+
+def _kind(format: str, mask: str | None) -> str:
+    if format not in FORMATS:
+        raise ValueError(f"no format {format!r}; formats are {', '.join(FORMATS)}")
+    mask = mask or FORMATS[format][0]
+    if mask not in FORMATS[format]:
+        raise ValueError(f"format {format!r} can't work with a mask {mask!r}; it takes {', '.join(FORMATS[format])}")
+    return mask
+
+
+def _draw(kind: str, inputs: int, outputs: int, density: float, block: int, generator: torch.Generator):
+    if kind == "block":
+        return block_mask(inputs, outputs, density, block, generator)
+    draw = packed_mask if kind == "packed" else random_mask
+    return draw(inputs, outputs, density, generator)
+
+
+def _names(mask: Mask | BlockMask) -> tuple[str, ...]:
+    return ("blocks",) if isinstance(mask, BlockMask) else ("targets", "starts")
+
+
+def _weight_shape(mask: Mask | BlockMask) -> tuple[int, ...]:
+    if isinstance(mask, BlockMask):
+        return len(mask.blocks), mask.blocks.shape[1] * mask.size, mask.size
+    return (len(mask.targets),)
