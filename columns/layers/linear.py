@@ -84,33 +84,39 @@ class SparseLinear(nn.Module):
 
         Raises ValueError for another width.
         """
-        mask = self.mask
-        method = self.method(x)
-        if isinstance(mask, BlockMask) and method == "block":
-            return products.block_product(x, self.weight, mask, self.bias)
+        weight, bias = self.weight, self.bias
+        learns = weight.requires_grad and torch.is_grad_enabled()
+        method = self._method(x, weight, learns)
         if method == "dense":
-            return products.dense_product(x, self._matrix(), self.bias)
+            return products.dense_product(x, self._matrix(weight, learns, False), bias)
         if method == "gather":
-            return products.gather_product(_listed(x), self._matrix(), self.bias)
-        assert isinstance(mask, Mask)
+            return products.gather_product(_listed(x), self._matrix(weight, learns, True), bias)
+        mask = self.mask
+        if isinstance(mask, BlockMask):
+            return products.block_product(x, weight, mask, bias)
         if method == "lanes":
-            return products.lanes_product(x, self.weight, mask, self.bias)
-        return products.scatter_product(_listed(x), self.weight, mask, self.bias)
+            return products.lanes_product(x, weight, mask, bias)
+        return products.scatter_product(_listed(x), weight, mask, bias)
 
     def method(self, x: Tensor | Active) -> str:
         """The product that `forward` will take for such an input: "dense", "gather", "scatter", "lanes" or "block"."""
+        return self._method(x, self.weight, self.weight.requires_grad and torch.is_grad_enabled())
+
+    def _method(self, x: Tensor | Active, weight: Tensor, learns: bool) -> str:
         if self.format != "auto":
             return self.format if self.format != "packed" else "scatter"
         if isinstance(self._mask, BlockMask):
             return "block"
-        if not self.weight.is_cpu:
+        if not weight.is_cpu:
             return "dense"
-        listed = isinstance(x, Active)
-        shape, active = (x.values.shape, x.values.shape[-1]) if listed else (x.shape, x.shape[-1])
-        methods = cost.METHODS if listed else ("dense", "lanes")
-        sizes = shape[:-1].numel(), active, self.in_features, self.out_features
-        learns = torch.is_grad_enabled() and self.weight.requires_grad
-        return cost.choose(methods, sizes, len(self._mask.targets), learns)
+        if isinstance(x, Active):
+            methods, active = cost.METHODS, x.values.shape[-1]
+            rows = x.values.numel() // max(active, 1)
+        else:
+            methods, active = ("dense", "lanes"), self.in_features
+            rows = x.numel() // active
+        sizes = rows, active, self.in_features, self.out_features
+        return cost.choose(methods, sizes, weight.shape[-1], learns)
 
     def step(self, k: int, floor: float = float("-inf")):
         """Selection of k winners of the input and product in one call, for batch 1: see `step.make_step`."""
@@ -122,13 +128,15 @@ class SparseLinear(nn.Module):
             )
         return make_step(self.weight, mask, k, self.bias, floor)
 
-    def _matrix(self) -> Tensor:
+    def _matrix(self, weight: Tensor, learns: bool, gathered: bool) -> Tensor:
         """The dense matrix; without gradient a copy is kept until the weights change."""
-        if torch.is_grad_enabled() and self.weight.requires_grad:
+        if learns:
             return self.dense()
-        key = (self.weight._version, self.weight.data_ptr(), self.weight.dtype)
+        key = (gathered, weight._version, weight.data_ptr(), weight.dtype)
         if self._kept is None or self._kept[0] != key:
-            self._kept = key, self.dense().detach()
+            # Laid out output by output, as torch's layers are, except where rows of it are gathered.
+            full = self.dense().detach()
+            self._kept = key, full if gathered else full.mT.contiguous().mT
         return self._kept[1]
 
     def _load_from_state_dict(

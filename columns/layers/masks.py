@@ -11,7 +11,9 @@ of an input ascend.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -37,6 +39,12 @@ class Mask:
     @property
     def inputs(self) -> int:
         return len(self.starts) - 1
+
+    @cached_property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Targets and starts for kernels on a CPU, targets unsigned, so that none counts from the end."""
+        targets = self.targets.numpy()
+        return targets.view(np.uint16 if targets.dtype == np.int16 else np.uint32), self.starts.numpy()
 
     @property
     def density(self) -> float:

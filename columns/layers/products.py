@@ -19,12 +19,12 @@ and inputs that are listed.
 import warnings
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from . import counters
+from .kernels import compiled
 from .masks import BlockMask, Mask
 from .winners import Active
 
@@ -67,7 +67,7 @@ def _dense_blocks(weight: Tensor, mask: BlockMask) -> Tensor:
 
 def dense_product(x: Tensor | Active, matrix: Tensor, bias: Tensor | None = None) -> Tensor:
     """x W + b by torch. x : (..., inputs) or (..., columns, inputs), matrix : ([columns,] inputs, outputs)."""
-    x = x.dense() if isinstance(x, Active) else x
+    x = _full(x)
     if counters.LISTENERS:
         _note("dense", x, x.shape[:-1].numel() * matrix.shape[-2] * matrix.shape[-1], matrix.shape[-1], 0)
     if matrix.ndim == 2:
@@ -82,7 +82,7 @@ def gather_product(active: Active, matrix: Tensor, bias: Tensor | None = None) -
     Raises ValueError where shapes don't fit.
     """
     columns = _columns(active, matrix, matrix.shape[-2], 2)
-    matrix = matrix.reshape(columns, *matrix.shape[-2:])
+    matrix = matrix.reshape(columns, *matrix.shape[-2:]).contiguous()
     bias = _bias(bias, columns, matrix)
     if counters.LISTENERS:
         _note("gather", active, counters.number_active(active.indices) * matrix.shape[-1], matrix.shape[-1], 0)
@@ -116,7 +116,7 @@ def lanes_product(x: Tensor | Active, weight: Tensor, mask: Mask, bias: Tensor |
     """
     columns = _columns(x, weight, mask.inputs, 1)
     weight = _weights(weight, mask, columns)
-    dense = x.dense() if isinstance(x, Active) else x
+    dense = _full(x)
     if counters.LISTENERS:
         _note("lanes", x, dense.shape[:-1].numel() * len(mask.targets), mask.outputs, _index_bytes(mask))
     if not has_kernel(dense, "lanes"):
@@ -140,11 +140,9 @@ def block_product(x: Tensor | Active, weight: Tensor, mask: BlockMask, bias: Ten
     rows = x.reshape(-1, columns, mask.inputs)
     learns = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
     if len(rows) <= 4 and not learns and has_kernel(x, "block"):
-        from .compiled.block import block
-
         y = torch.empty(len(rows) * columns, mask.outputs, dtype=x.dtype)
         flat, shift = rows.reshape(-1, mask.inputs).contiguous(), _bias(bias, columns, weight, mask.outputs)
-        run(block, flat, weight.contiguous(), mask.blocks, shift, y)
+        run(compiled("block").block, flat, weight.contiguous(), mask.blocks, shift, y)
         return y.view(*x.shape[:-1], mask.outputs)
     tiles = rows.unflatten(-1, (-1, mask.size))[:, :, mask.blocks.long()]  # (b, c, block row, fan_in, size)
     y = torch.einsum("bcri,cris->bcrs", tiles.flatten(-2), weight)
@@ -172,13 +170,20 @@ def _applied(function: Any, *arguments: Any) -> Tensor:
     return function.of(*arguments)
 
 
+def _full(x: Tensor | Active) -> Tensor:
+    return x.dense() if isinstance(x, Active) else x
+
+
 class _Scatter(torch.autograd.Function):
     @staticmethod
     def of(values: Tensor, indices: Tensor, weight: Tensor, bias: Tensor, mask: Mask) -> Tensor:
-        from .compiled.scatter import scatter
-
         y = values.new_empty(len(values), mask.outputs)
-        run(scatter, indices, values, weight, mask, bias, y)
+        if values.dtype == torch.float32 and mask.targets.dtype == torch.int16:
+            rows = indices.data_ptr(), values.data_ptr(), *values.shape
+            held = (tensor.data_ptr() for tensor in (weight, mask.targets, mask.starts, bias, y))
+            compiled("direct").scatter_at(*rows, *held, *weight.shape, mask.inputs, mask.outputs)
+            return y
+        run(compiled("scatter").scatter, indices, values, weight, mask, bias, y)
         return y
 
     @staticmethod
@@ -189,21 +194,22 @@ class _Scatter(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *slopes: Tensor):
-        from .compiled.scatter import scatter_backward
-
         (values, indices, weight), slope = ctx.saved_tensors, slopes[0].contiguous()
         d_values, d_weight = torch.empty_like(values), torch.zeros_like(weight)
-        run(scatter_backward, indices, values, weight, ctx.mask, slope, d_values, d_weight)
+        run(compiled("scatter").scatter_backward, indices, values, weight, ctx.mask, slope, d_values, d_weight)
         return d_values, None, d_weight, _bias_slope(slope, len(weight)), None
 
 
 class _Gather(torch.autograd.Function):
     @staticmethod
     def of(values: Tensor, indices: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
-        from .compiled.gather import gather
-
         y = values.new_empty(len(values), matrix.shape[-1])
-        run(gather, indices, values, matrix, bias, y)
+        if values.dtype == torch.float32:
+            rows = indices.data_ptr(), values.data_ptr(), *values.shape
+            held = (tensor.data_ptr() for tensor in (matrix, bias, y))
+            compiled("direct").gather_at(*rows, *held, *matrix.shape)
+            return y
+        run(compiled("gather").gather, indices, values, matrix, bias, y)
         return y
 
     @staticmethod
@@ -213,11 +219,9 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *slopes: Tensor):
-        from .compiled.gather import gather_backward
-
         (values, indices, matrix), slope = ctx.saved_tensors, slopes[0].contiguous()
         d_values, d_matrix = torch.empty_like(values), torch.zeros_like(matrix)
-        run(gather_backward, indices, values, matrix, slope, d_values, d_matrix)
+        run(compiled("gather").gather_backward, indices, values, matrix, slope, d_values, d_matrix)
         return d_values, None, d_matrix, _bias_slope(slope, len(matrix))
 
 
@@ -231,10 +235,8 @@ class _Lanes(torch.autograd.Function):
     @staticmethod
     def turned(x: Tensor, weight: Tensor, mask: Mask) -> Tensor:
         """The product, of x and as it in lanes."""
-        from .compiled.lanes import lanes
-
         y = x.new_zeros(*x.shape[:2], mask.outputs, x.shape[3])
-        run(lanes, x, weight, mask, y)
+        run(compiled("lanes").lanes, x, weight, mask, y)
         return y
 
     @staticmethod
@@ -246,11 +248,9 @@ class _Lanes(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx, *slopes: Tensor):
-        from .compiled.lanes import lanes_backward
-
         (turned, weight), slope = ctx.saved_tensors, _to_lanes(slopes[0])
         d_x, d_weight = torch.zeros_like(turned), torch.zeros_like(weight)
-        run(lanes_backward, turned, weight, ctx.mask, slope, d_x, d_weight, ctx.skip)
+        run(compiled("lanes").lanes_backward, turned, weight, ctx.mask, slope, d_x, d_weight, ctx.skip)
         return _from_lanes(d_x, ctx.rows), d_weight, None, None
 
 
@@ -284,20 +284,16 @@ def run(kernel: Any, *arguments: Any) -> Any:
     arrays = []
     for argument in arguments:
         if isinstance(argument, Mask):
-            arrays += _unsigned(argument)
+            arrays += argument.arrays
         else:
             arrays.append(argument.detach().numpy() if isinstance(argument, Tensor) else argument)
     return kernel(*arrays)
 
 
-def _unsigned(mask: Mask) -> tuple[np.ndarray, np.ndarray]:
-    """Targets and starts, unsigned, so that no index counts from the end."""
-    targets = mask.targets.numpy()
-    return targets.view(np.uint16 if targets.dtype == np.int16 else np.uint32), mask.starts.numpy()
-
-
 def _rows(x: Tensor) -> Tensor:
-    return x.reshape(x.shape[:-1].numel(), x.shape[-1]).contiguous()
+    if x.ndim == 2:
+        return x.contiguous()
+    return x.reshape(x.numel() // max(x.shape[-1], 1), x.shape[-1]).contiguous()
 
 
 def _bias_slope(slope: Tensor, columns: int) -> Tensor:
@@ -310,7 +306,7 @@ def _weights(weight: Tensor, mask: Mask, columns: int) -> Tensor:
             f"weights of shape {tuple(weight.shape)} don't fit a mask of {len(mask.targets)} weights, "
             f"{mask.inputs} inputs and {mask.outputs} outputs"
         )
-    return weight.reshape(columns, -1).contiguous()
+    return (weight if weight.ndim == 2 else weight.unsqueeze(0)).contiguous()
 
 
 def _bias(bias: Tensor | None, columns: int, like: Tensor, outputs: int | None = None) -> Tensor:
@@ -318,15 +314,22 @@ def _bias(bias: Tensor | None, columns: int, like: Tensor, outputs: int | None =
     outputs = outputs or like.shape[-1]
     if bias is None:
         return like.new_zeros(columns, outputs)
-    if bias.shape[-1] != outputs:
-        raise ValueError(f"a bias of shape {tuple(bias.shape)} doesn't fit {outputs} outputs")
-    return bias.expand(columns, outputs).contiguous()
+    if bias.shape[-1] != outputs or bias.dtype != like.dtype:
+        raise ValueError(
+            f"a bias of shape {tuple(bias.shape)}, {bias.dtype}, doesn't fit {outputs} outputs of {like.dtype}"
+        )
+    return bias.expand(columns, outputs).contiguous() if bias.ndim == 1 or len(bias) != columns else bias
 
 
 def _columns(x: Tensor | Active, weight: Tensor, inputs: int, dims: int) -> int:
     """Columns with their own weights; `dims` of the weight belong to one. Raises ValueError where x doesn't fit."""
-    width = x.size if isinstance(x, Active) else x.shape[-1]
-    shape = x.values.shape if isinstance(x, Active) else x.shape
+    width, values = (x.size, x.values) if isinstance(x, Active) else (x.shape[-1], x)
+    shape = values.shape
+    if values.dtype != weight.dtype or values.device != weight.device:
+        raise ValueError(
+            f"inputs {values.dtype} on {values.device}, shape {tuple(shape)}, don't go with weights {weight.dtype} on "
+            f"{weight.device}, shape {tuple(weight.shape)}; convert one of them with .to(...)"
+        )
     columns = 1 if weight.ndim == dims else weight.shape[0]
     several = weight.ndim > dims
     if width != inputs or (several and (len(shape) < 2 or shape[-2] != columns)):

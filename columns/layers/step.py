@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from . import counters
+from .kernels import compiled
 from .masks import NARROW, Mask
 from .winners import check_winners
 
@@ -43,11 +44,9 @@ def _check(weight: Tensor, mask: Mask, bias: Tensor) -> None:
 
 
 def _bound(weight: Tensor, mask: Mask, k: int, bias: Tensor, floor: float) -> Callable[[Tensor], Tensor]:
-    from .compiled.step import select_scatter
-    from .compiled.vector import LANES
-
+    select_scatter, spare = compiled("step").select_scatter, compiled("vector").LANES
     size, float32, listeners = mask.inputs, torch.float32, counters.LISTENERS
-    y, scratch = torch.empty(mask.outputs), torch.empty(4 * size + LANES, dtype=torch.int32)
+    y, scratch = torch.empty(mask.outputs), torch.empty(4 * size + spare, dtype=torch.int32)
     held = weight, bias, y, mask.targets, mask.starts, scratch
     bits = int(torch.tensor(floor).view(torch.int32)) & 0xFFFFFFFF
     plan = torch.tensor([size, k, bits, len(weight), mask.outputs, *(tensor.data_ptr() for tensor in held)])

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from . import counters
+from .kernels import compiled
 
 NOTHING = -1
 """Index of an empty slot."""
@@ -40,6 +41,8 @@ class Active(NamedTuple):
 
     def dense(self) -> Tensor:
         """The same as (..., n), zero elsewhere."""
+        if not (self.values.requires_grad and torch.is_grad_enabled()) and _has_kernel(self.values):
+            return _spread(self)
         rows = self.indices.clamp_min(0).long()
         return self.values.new_zeros(*rows.shape[:-1], self.size).scatter_add(-1, rows, self.values)
 
@@ -86,7 +89,9 @@ def select(x: Tensor, k: int, floor: float = float("-inf"), boost: Tensor | None
     drive = x.detach() if boost is None else x.detach() * boost
     if counters.LISTENERS:
         counters.note_selection(x.shape[:-1].numel(), x.shape[-1], k, x.element_size())
-    indices = _compiled(drive, k, floor) if _has_kernel(drive) else _reference(drive, k, floor)
+    if _has_kernel(x) and drive.dtype == x.dtype:
+        return _selected(x, drive, k, floor)
+    indices = _reference(drive, k, floor)
     return Active(indices, _values(x, indices), x.shape[-1])
 
 
@@ -180,6 +185,15 @@ def keep_winners(x: Tensor, k: int, binary: bool = False) -> Tensor:
     return mask.to(x.dtype) + (kept - kept.detach()) if binary else kept
 
 
+def _spread(active: Active) -> Tensor:
+    """`Active.dense` compiled."""
+    indices, values = active.indices.contiguous(), active.values.contiguous()
+    full, room = torch.zeros(*indices.shape[:-1], active.size), indices.shape[-1]
+    rows = full.numel() // active.size
+    compiled("direct").spread_at(indices.data_ptr(), values.data_ptr(), rows, room, active.size, full.data_ptr())
+    return full
+
+
 def _values(x: Tensor, indices: Tensor) -> Tensor:
     return _Values.apply(x, indices) if torch.is_grad_enabled() and x.requires_grad else _Values.of(x, indices)
 
@@ -208,14 +222,16 @@ def _has_kernel(x: Tensor) -> bool:
     return x.device.type == "cpu" and x.dtype == torch.float32
 
 
-def _compiled(drive: Tensor, k: int, floor: float) -> Tensor:
-    from .compiled.select import select_indices
-
-    rows = drive.reshape(drive.shape[:-1].numel(), drive.shape[-1]).contiguous()
-    indices = torch.empty((len(rows), k), dtype=torch.int32)
-    if not select_indices(rows.numpy(), k, floor, indices.numpy()):
+def _selected(x: Tensor, drive: Tensor, k: int, floor: float) -> Active:
+    """`select` compiled: winners of the drive, values of x."""
+    n, shape = x.shape[-1], (*x.shape[:-1], k)
+    indices, values = torch.empty(shape, dtype=torch.int32), torch.empty(shape)
+    drive, plain = drive.contiguous(), x.contiguous()
+    ends = indices.data_ptr(), values.data_ptr()
+    if compiled("direct").select_at(drive.data_ptr(), plain.data_ptr(), indices.numel() // k, n, k, floor, *ends) < 0:
         raise ValueError(f"NaN among the activations, shape {tuple(drive.shape)}: no order, so no winners")
-    return indices.view(*drive.shape[:-1], k)
+    learns = x.requires_grad and torch.is_grad_enabled()
+    return Active(indices, _Values.apply(x, indices) if learns else values, n)
 
 
 def _reference(drive: Tensor, k: int, floor: float) -> Tensor:

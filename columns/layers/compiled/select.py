@@ -149,17 +149,36 @@ def _drop_last(keys, count, cut, spare):
 
 
 @njit(cache=True)
-def select_indices(x, k, floor, indices):
+def select_rows(x, k, floor, indices):
     """`select_row` of every row of x : (rows, n) into indices : (rows, k) int32; slots that stay empty hold -1.
 
-    False where a NaN is met.
+    How many slots are empty; -1 where a NaN is met.
     """
+    empty = 0
     n = x.shape[1]
     found, keys, tops = np.empty(n, np.int32), np.empty(n + LANES, np.int32), np.empty(n, np.float32)
     for r in range(len(x)):
         won = select_row(x[r], k, floor, found, keys, tops, indices[r])
         if won < 0:
-            return False
+            return -1
+        empty += k - won
         for i in range(won, k):
             indices[r, i] = -1
-    return True
+    return empty
+
+
+@njit(cache=True)
+def take(x, indices, values):
+    """values : (rows, k), written, = x : (rows, n) at indices : (rows, k), 0 where an index is -1."""
+    for r in range(len(x)):
+        for i in range(indices.shape[1]):
+            values[r, i] = x[r, max(indices[r, i], 0)] if indices[r, i] >= 0 else 0
+
+
+@njit(cache=True)
+def spread(indices, values, full):
+    """full : (rows, n), zeros, becomes `values` at indices : (rows, k), both of which -1 skips."""
+    for r in range(len(full)):
+        for i in range(indices.shape[1]):
+            if indices[r, i] >= 0:
+                full[r, indices[r, i]] += values[r, i]
