@@ -203,4 +203,4 @@ def test_shapes_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="float32, doesn't fit 36 outputs of torch.float64"):
         scatter_product(active, weight, mask, bias.float())
     with pytest.raises(ValueError, match="40 units"):
-        gather_product(flat, torch.zeros(41, 3))
+        gather_product(flat, torch.zeros(41, 3, dtype=torch.float64))
