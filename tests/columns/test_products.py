@@ -200,7 +200,7 @@ def test_shapes_that_do_not_fit_are_refused():
         scatter_product(active, weight, mask, bias[:, :5])
     with pytest.raises(ValueError, match=r"float64 on cpu, shape \(5, 3, 8\).*float32"):
         scatter_product(active, weight.float(), mask)
-    with pytest.raises(ValueError, match="float32, doesn't fit 36 outputs of torch.float64"):
+    with pytest.raises(ValueError, match=r"float32, doesn't fit 36 outputs of torch\.float64"):
         scatter_product(active, weight, mask, bias.float())
     with pytest.raises(ValueError, match="40 units"):
         gather_product(flat, torch.zeros(41, 3, dtype=torch.float64))
