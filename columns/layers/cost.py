@@ -39,6 +39,8 @@ ROWS, WIDTHS = (1, 8, 64, 256), (128, 512, 1024, 2048, 4096)
 START = 8.0
 """Weights' worth of time to begin with another input."""
 SHIPPED = Path(__file__).with_name("costs.json")
+MARGIN = 1.25
+"""The model is about that exact."""
 Table = dict[str, list[list[float]]]
 
 
@@ -97,8 +99,13 @@ def costs() -> Costs:
 
 @lru_cache(maxsize=4096)
 def choose(methods: tuple[str, ...], shape: tuple[int, int, int, int], weights: int, learns: bool) -> str:
-    """The method that should be fastest for a shape (rows, active inputs, inputs, outputs)."""
-    return min(methods, key=lambda method: costs().predict(method, shape, weights, learns))
+    """The method that should be fastest for a shape (rows, active inputs, inputs, outputs).
+
+    Another than the dense one must promise to be faster by MARGIN, so that an error of the model costs little.
+    """
+    times = {method: costs().predict(method, shape, weights, learns) for method in methods}
+    best = min(times, key=lambda method: times[method])
+    return best if times[best] * MARGIN <= times["dense"] else "dense"
 
 
 def calibrate(say: Callable[[str], Any] = lambda line: None) -> Costs:

@@ -5,10 +5,15 @@
 A thin module over `products`: masks and formats decide what is stored and what is read, never what comes out.
 """
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from . import cost, products
+from .counters import LISTENERS
 from .masks import BlockMask, Mask, block_mask, packed_mask, random_mask
 from .step import make_step
 from .winners import Active
@@ -41,6 +46,7 @@ class SparseLinear(nn.Module):
     targets: Tensor
     starts: Tensor
     blocks: Tensor
+    bias: nn.Parameter | None
 
     def __init__(
         self, in_features: int, out_features: int, density: float, format: str = "auto", *, mask: str | None = None,
@@ -57,8 +63,9 @@ class SparseLinear(nn.Module):
         shape = (*lead, *_weight_shape(self._mask))
         reach = 1.0 / max(in_features * self._mask.density, 1.0) ** 0.5
         self.weight = nn.Parameter((2.0 * torch.rand(shape, generator=generator) - 1.0) * reach)
-        self.bias = nn.Parameter(torch.zeros(*lead, out_features)) if bias else None
+        self.register_parameter("bias", nn.Parameter(torch.zeros(*lead, out_features)) if bias else None)
         self._kept: tuple[tuple, Tensor] | None = None
+        self._quick: _Quick | None = None
 
     @property
     def mask(self) -> Mask | BlockMask:
@@ -84,11 +91,17 @@ class SparseLinear(nn.Module):
 
         Raises ValueError for another width.
         """
+        quick = self._quick
+        if quick is not None and isinstance(x, Tensor) and quick.fits(x, self._parameters):
+            return F.linear(x, quick.matrix, quick.bias)
         weight, bias = self.weight, self.bias
         learns = weight.requires_grad and torch.is_grad_enabled()
         method = self._method(x, weight, learns)
         if method == "dense":
-            return products.dense_product(x, self._matrix(weight, learns, False), bias)
+            matrix = self._matrix(weight, learns, False)
+            if not learns and isinstance(x, Tensor) and matrix.ndim == 2:
+                self._quick = _Quick(x.shape, matrix.mT, bias, weight, (weight._version, weight.data_ptr()))
+            return products.dense_product(x, matrix, bias)
         if method == "gather":
             return products.gather_product(_listed(x), self._matrix(weight, learns, True), bias)
         mask = self.mask
@@ -155,10 +168,35 @@ class SparseLinear(nn.Module):
             state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
         )
 
+    def _apply(self, fn, recurse=True):
+        self._kept = self._quick = None
+        return super()._apply(fn, recurse)
+
     def extra_repr(self) -> str:
         """What print shows."""
         sizes = f"{self.in_features}, {self.out_features}, density={self.density:.4g}"
         return f"{sizes}, format={self.format!r}, mask={self._mask.kind!r}"
+
+
+class _Quick(NamedTuple):
+    """A call that came before and was dense: the next of that shape needs no choice, which costs as much as a small
+    product."""
+
+    shape: torch.Size
+    matrix: Tensor
+    bias: Tensor | None
+    weight: Tensor
+    state: tuple[int, int]
+
+    def fits(self, x: Tensor, parameters: Mapping[str, Tensor | None]) -> bool:
+        return (
+            x.shape == self.shape
+            and parameters["weight"] is self.weight
+            and parameters["bias"] is self.bias
+            and (self.weight._version, self.weight.data_ptr()) == self.state
+            and not torch.is_grad_enabled()
+            and not LISTENERS
+        )
 
 
 def active_units(x: Tensor) -> Active:

@@ -52,9 +52,17 @@ def test_a_kept_matrix_follows_the_weights():
     layer, x = SparseLinear(16, 16, 0.25, "dense"), drive(2, 16)
     with torch.no_grad():
         first = layer(x)
+        assert torch.equal(layer(x), first)
         layer.weight.mul_(2.0)
-        torch.testing.assert_close(layer(x), 2.0 * first)
-        torch.testing.assert_close(layer.double()(x.double()).float(), 2.0 * first)
+        for _ in range(3):
+            torch.testing.assert_close(layer(x), 2.0 * first)
+        layer.weight.data = layer.weight.data / 2.0
+        layer.weight.add_(0.0)
+        torch.testing.assert_close(layer(x), first)
+        layer.weight = torch.nn.Parameter(3.0 * layer.weight)
+        torch.testing.assert_close(layer(x), 3.0 * first)
+        torch.testing.assert_close(layer.double()(x.double()).float(), 3.0 * first)
+    assert layer(x.double()).requires_grad
 
 
 def test_active_units_list_what_is_not_zero():
@@ -129,7 +137,8 @@ def test_auto_takes_the_cheapest_by_the_model(rows):
     with torch.no_grad():
         chosen = layer.method(x)
     predicted = {name: cost.costs().predict(name, shape, len(layer.weight)) for name in cost.METHODS}
-    assert predicted[chosen] == min(predicted.values())
+    best = min(predicted.values())
+    assert predicted[chosen] == (best if best * cost.MARGIN <= predicted["dense"] else predicted["dense"])
     assert layer.method(drive(rows, 512)) in ("dense", "lanes")
 
 

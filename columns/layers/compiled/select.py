@@ -172,7 +172,8 @@ def take(x, indices, values):
     """values : (rows, k), written, = x : (rows, n) at indices : (rows, k), 0 where an index is -1."""
     for r in range(len(x)):
         for i in range(indices.shape[1]):
-            values[r, i] = x[r, max(indices[r, i], 0)] if indices[r, i] >= 0 else 0
+            at = indices[r, i]
+            values[r, i] = x[r, np.uint32(at)] if at >= 0 else 0
 
 
 @njit(cache=True)
@@ -180,5 +181,6 @@ def spread(indices, values, full):
     """full : (rows, n), zeros, becomes `values` at indices : (rows, k), both of which -1 skips."""
     for r in range(len(full)):
         for i in range(indices.shape[1]):
-            if indices[r, i] >= 0:
-                full[r, indices[r, i]] += values[r, i]
+            at = indices[r, i]
+            if at >= 0:
+                full[r, np.uint32(at)] += values[r, i]
