@@ -160,7 +160,7 @@ def _auto_cell(layer: SparseLinear, x: list, w: torch.Tensor, batch: int, active
         "float32": (lambda row: F.linear(row, w), x),
     }
     with torch.no_grad():
-        times = rounds(calls, repeats(calls, 0.002), 9)
+        times = rounds(calls, repeats(calls, 0.004), 15)
         method = layer.method(chosen(x[0]))
     ratio = float(np.median(times["float32"] / times["auto"]))
     return {"batch": batch, "active": active, "density": density, "method": method, "ratio": ratio}

@@ -1,20 +1,34 @@
-"""Sparse layers: k winners, packed projections, sparse codes and the encoder of surface patches."""
+"""Sparse layers: winners, sparse weights and their products, sparse codes, and the encoder of surface patches."""
 
 from .codes import false_match_probability, overlap, paired_overlap, to_dense
+from .counters import counting
 from .encoder import EncoderConfig, PatchEncoder, SurfacePatch
+from .encoders import CoordinateEncoder, ScalarEncoder
+from .linear import SparseLinear, active_units
 from .packed import PackedProjection
-from .winners import k_winners, keep_winners, winner_mask
+from .sdr import diagnose
+from .winners import Active, k_winners, keep_winners, local_winners, select, warm_winners, winner_mask
 
 __all__ = [
+    "Active",
+    "CoordinateEncoder",
     "EncoderConfig",
     "PackedProjection",
     "PatchEncoder",
+    "ScalarEncoder",
+    "SparseLinear",
     "SurfacePatch",
+    "active_units",
+    "counting",
+    "diagnose",
     "false_match_probability",
     "k_winners",
     "keep_winners",
+    "local_winners",
     "overlap",
     "paired_overlap",
+    "select",
     "to_dense",
+    "warm_winners",
     "winner_mask",
 ]

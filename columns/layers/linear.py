@@ -66,6 +66,7 @@ class SparseLinear(nn.Module):
         self.register_parameter("bias", nn.Parameter(torch.zeros(*lead, out_features)) if bias else None)
         self._kept: tuple[tuple, Tensor] | None = None
         self._quick: _Quick | None = None
+        self._room: Tensor | None = None
 
     @property
     def mask(self) -> Mask | BlockMask:
@@ -99,6 +100,9 @@ class SparseLinear(nn.Module):
         method = self._method(x, weight, learns)
         if method == "dense":
             matrix = self._matrix(weight, learns, False)
+            if not learns and isinstance(x, Active):
+                # One room for all calls: fresh memory costs more than filling it.
+                x = self._room = x.dense(self._room)
             if not learns and isinstance(x, Tensor) and matrix.ndim == 2:
                 self._quick = _Quick(x.shape, matrix.mT, bias, weight, (weight._version, weight.data_ptr()))
             return products.dense_product(x, matrix, bias)
@@ -169,7 +173,7 @@ class SparseLinear(nn.Module):
         )
 
     def _apply(self, fn, recurse=True):
-        self._kept = self._quick = None
+        self._kept = self._quick = self._room = None
         return super()._apply(fn, recurse)
 
     def extra_repr(self) -> str:

@@ -39,10 +39,10 @@ class Active(NamedTuple):
     values: Tensor
     size: int
 
-    def dense(self) -> Tensor:
-        """The same as (..., n), zero elsewhere."""
+    def dense(self, out: Tensor | None = None) -> Tensor:
+        """The same as (..., n), zero elsewhere. out : written and returned, where no gradient is wanted on a CPU."""
         if not (self.values.requires_grad and torch.is_grad_enabled()) and _has_kernel(self.values):
-            return _spread(self)
+            return _spread(self, out)
         rows = self.indices.clamp_min(0).long()
         return self.values.new_zeros(*rows.shape[:-1], self.size).scatter_add(-1, rows, self.values)
 
@@ -185,10 +185,12 @@ def keep_winners(x: Tensor, k: int, binary: bool = False) -> Tensor:
     return mask.to(x.dtype) + (kept - kept.detach()) if binary else kept
 
 
-def _spread(active: Active) -> Tensor:
+def _spread(active: Active, out: Tensor | None) -> Tensor:
     """`Active.dense` compiled."""
     indices, values = active.indices.contiguous(), active.values.contiguous()
-    full, room = torch.zeros(*indices.shape[:-1], active.size), indices.shape[-1]
+    shape, room = (*indices.shape[:-1], active.size), indices.shape[-1]
+    fits = out is not None and out.shape == shape and out.dtype == torch.float32 and out.is_contiguous() and out.is_cpu
+    full = out.zero_() if fits and out is not None else torch.zeros(shape)
     rows = full.numel() // active.size
     compiled("direct").spread_at(indices.data_ptr(), values.data_ptr(), rows, room, active.size, full.data_ptr())
     return full

@@ -155,3 +155,11 @@ def test_boosting_lets_every_unit_win():
 def test_active_holds_what_it_says():
     active = Active(torch.tensor([[1, 3, NOTHING]], dtype=torch.int32), torch.tensor([[2.0, 4.0, 0.0]]), 5)
     assert active.dense().tolist() == [[0.0, 2.0, 0.0, 4.0, 0.0]]
+
+
+def test_a_room_is_filled_anew():
+    room = torch.full((6, 40), 7.0)
+    won = select(rows(40), 5)
+    assert won.dense(room) is room
+    assert torch.equal(room, rows(40) * winner_mask(rows(40), 5))
+    assert torch.equal(won.dense(torch.ones(6, 41)), room)
