@@ -14,8 +14,8 @@ step (`make_step`), which selects and multiplies in one call, and sees another r
   N = 1024, selection included; without it where all units are active
 
 Prints the bytes that each product reads, a row for NVIDIA's 2:4 format where torch can run it, and a roofline ESTIMATE
-for a GPU, which is computed and not run. Takes about three minutes. Writes benchmarks/results/sparse_layers.json; the
-last line of output is one JSON object.
+for a GPU, which is computed and not run. Takes less than a minute; run it on a machine that is otherwise quiet. Writes
+benchmarks/results/sparse_layers.json; the last line of output is one JSON object.
 """
 
 import argparse
@@ -214,7 +214,7 @@ def has_amx() -> bool | None:
 
 def show(cases: dict[str, dict[str, float]], figures: dict[str, float]) -> None:
     """The table of cases, and of bars."""
-    table = Table("case", "dense us", "bf16 us", "sparse us", "of it selection", "ratio", "products", "bytes", "bar")
+    table = Table("case", "dense us", "bf16 us", "sparse us", "select() alone", "ratio", "products", "bytes", "bar")
     for name, row in cases.items():
         table.add_row(
             name, *(f"{row[key]:.4g}" for key in ("float32_us", "bfloat16_us", "sparse_us", "selection_us", "ratio")),

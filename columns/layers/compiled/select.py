@@ -25,6 +25,18 @@ def ordered(bits):
     return bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
 
 
+@njit(cache=True, inline="always")
+def between(low, high, turn):
+    """A key above `low` and at most `high`: by turns that of the mean value, near which values are dense, and the
+    middle one, which always halves what is left."""
+    if turn & 1 == 0:
+        first, last = np.int32(ordered(low)).view(np.float32), np.int32(ordered(high)).view(np.float32)
+        key = np.int32(ordered(np.float32(np.float32(0.5) * first + np.float32(0.5) * last).view(np.int32)))
+        if low < key <= high:
+            return np.int32(key)
+    return np.int32((np.int64(low) + np.int64(high) + 1) >> 1)
+
+
 @njit(cache=True)
 def cut_of(keys, count, k, slack):
     """A key that at least k of the first `count` keys reach, unless ties forbid it no more than k + slack; how many do.
@@ -36,9 +48,9 @@ def cut_of(keys, count, k, slack):
         low, high = min(low, keys[i]), max(high, keys[i])
     for i in range(count, count + LANES):
         keys[i] = LOWEST
-    held = count  # how many reach `low`
+    held, turn = count, 0  # how many reach `low`
     while low < high and held > k + slack:
-        middle = np.int32((np.int64(low) + np.int64(high) + 1) >> 1)
+        middle, turn = between(low, high, turn), turn + 1
         reach = 0
         for at in range(0, count, LANES):
             reach += count_bits(keys_reach(keys, at, middle))
