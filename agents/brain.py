@@ -9,6 +9,7 @@ from cortical.columns.lateral import Lateral, topology
 from cortical.columns.messages import FeatureSchema
 from cortical.columns.object_map import ObjectMap
 from cortical.columns.region import Region
+from cortical.columns.topology import read_topology
 from cortical.configs.plugins import call_plugin
 from cortical.configs.schema import Experiment
 
@@ -27,10 +28,19 @@ def build_region(experiment: Experiment, maps: dict[str, ObjectMap]) -> Region:
     column = experiment.column
     columns = experiment.eye.columns + experiment.touch.fingers
     kinds = _kinds(experiment, maps)
-    graph = topology(experiment.lateral.topology, columns, experiment.seed)
     trust = column.trust if experiment.eye.columns else column.trust * TOUCH_ALONE
-    lateral = Lateral.over(graph, experiment.lateral.rounds)
+    lateral = _lateral(experiment, columns)
     return Region(kinds, lateral, tuple(maps), column.first_cap, column.keep, trust, column.watchful)
+
+
+def _lateral(experiment: Experiment, columns: int) -> Lateral:
+    """Who hears whom."""
+    wanted = experiment.lateral
+    if wanted.graph:
+        return Lateral.over(read_topology(wanted.graph, columns), wanted.rounds)
+    if wanted.topology == "all-to-all" and columns > 1:
+        return Lateral.all_to_all(columns)
+    return Lateral.over(topology(wanted.topology, columns, experiment.seed), wanted.rounds)
 
 
 def _kinds(experiment: Experiment, maps: dict[str, ObjectMap]) -> tuple[Column, ...]:

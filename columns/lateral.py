@@ -4,111 +4,110 @@ Columns that vote share a *ballot*: poses of objects in the world frame. For eac
 model of its own log-evidence around it (messages.Vote): nothing about features travels, so columns of different
 senses can vote together. Evidence of independent sensations adds up: four agreeing columns count as four.
 
-Votes travel along the edges of a graph. Each round every column replaces what it holds by a weighted mean over itself
-and its neighbours,
-
-    x <- W x,     W_ij = 1 / (1 + max(d_i, d_j)) on edges,  W_ii = 1 - sum_j W_ij
-
-(Metropolis weights; Xiao & Boyd, Systems & Control Letters 53, 2004). W is doubly stochastic, so x tends to the mean
-of all votes, m times which is their sum, for every connected graph; on the complete graph one round is exact.
+Votes travel along the edges of a graph, in rounds, as mixing.py has it: every column comes to hold the mean of all
+votes, m times which is their sum.
 """
 
 import math
 from dataclasses import dataclass, field
 
 import networkx as nx
+import numpy as np
 import torch
 from torch import Tensor
 
 from .messages import Consensus, Pose, Vote
+from .mixing import DENSE, Rounds, delayed, mixing_matrix, pushed
+from .topology import TOPOLOGIES, checked, topology
 
-TOPOLOGIES = ("all-to-all", "ring", "grid", "small-world", "random", "none")
 CALIBRATED = 0.5  # share of the log odds between objects that counts; fitted, see benchmarks/LOG.md
-AGREED = 0.02  # largest deviation of W^rounds from the mean that counts as agreement, relative to 1 / columns
 
-
-def topology(name: str, columns: int, seed: int = 0) -> nx.Graph:
-    """A graph with one node a column: all-to-all, ring, grid (nearly square), small-world (Watts-Strogatz, 4
-    neighbours, p = 0.1), random (connected Erdos-Renyi) or none. Raises ValueError for another name."""
-    if name not in TOPOLOGIES:
-        raise ValueError(f"no topology {name!r}: choose {', '.join(TOPOLOGIES[:-1])} or none")
-    if columns == 1 or name == "none":
-        return nx.empty_graph(columns)
-    if name == "all-to-all" or columns <= 3:
-        return nx.complete_graph(columns)
-    if name == "ring":
-        return nx.cycle_graph(columns)
-    if name == "grid":
-        return _grid(columns)
-    if name == "small-world":
-        return nx.connected_watts_strogatz_graph(columns, min(4, columns - 1), 0.1, seed=seed)
-    return _connected_random(columns, seed)
-
-
-def _grid(columns: int) -> nx.Graph:
-    width = math.isqrt(columns - 1) + 1
-    graph = nx.empty_graph(columns)
-    graph.add_edges_from((i, i + 1) for i in range(columns - 1) if (i + 1) % width)
-    graph.add_edges_from((i, i + width) for i in range(columns - width))
-    return graph
-
-
-def _connected_random(columns: int, seed: int) -> nx.Graph:
-    chance = min(1.0, 2 * math.log(columns + 1) / columns)
-    for attempt in range(100):
-        graph = nx.gnp_random_graph(columns, chance, seed=seed + attempt)
-        if nx.is_connected(graph):
-            return graph
-    return nx.cycle_graph(columns)
-
-
-def mixing_matrix(graph: nx.Graph) -> Tensor:
-    """Metropolis weights W of a graph, (m, m) float32, rows and columns in the order of its nodes."""
-    weights = torch.zeros(len(graph), len(graph), dtype=torch.float64)
-    place = {node: i for i, node in enumerate(graph)}
-    for a, b in graph.edges:
-        if a != b:
-            weight = 1 / (1 + max(graph.degree[a], graph.degree[b]))
-            weights[place[a], place[b]] = weights[place[b], place[a]] = weight
-    return (weights + torch.diag(1 - weights.sum(1))).float()
+__all__ = ["TOPOLOGIES", "Lateral", "consensus", "log_odds", "log_posterior", "mixing_matrix", "topology"]
 
 
 @dataclass(frozen=True, slots=True)
 class Lateral:
     """How m columns exchange votes.
 
-    spread : (m, m) float32, W^rounds: whose votes each column holds after the exchange
+    columns : m
     rounds : exchanges per sensation
-    edges : of the graph; each carries one message each way a round
+    edges : of the graph; each carries one message each way a round (one, if it is directed)
+    directed : whether it is
+    spread : (m, m) float32, whose votes each column holds as its mean after the exchange; None: it is worked out anew,
+        by `steps`, since there are many columns, or all hear of all
+    steps : the rounds; None where all hear of all
+    component : (m,) which of the connected parts of the graph each column is in
     reached : (m,) how many columns each one hears of, itself among them
     heard : (m,) how much of each column's vote counts in the mean of what the columns hold: 1 if all hear of all
     """
 
-    spread: Tensor
+    columns: int
     rounds: int
     edges: int
+    directed: bool
+    spread: Tensor | None
+    steps: Rounds | None
+    component: Tensor
     reached: Tensor = field(init=False)
     heard: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
-        reached = (self.spread > 1e-6).sum(1).to(self.spread)
+        if self.spread is not None:
+            reached = (self.spread.abs() > 1e-6).sum(1).float()
+            heard = (reached[:, None] * self.spread).mean(0)
+        else:
+            reached = torch.bincount(self.component)[self.component].float()
+            heard = self._mean(reached[None])[0] / self.columns  # W is symmetric, and so is what it makes of votes
         object.__setattr__(self, "reached", reached)
-        object.__setattr__(self, "heard", (reached[:, None] * self.spread).mean(0))
+        object.__setattr__(self, "heard", heard)
+
+    @classmethod
+    def all_to_all(cls, columns: int) -> "Lateral":
+        """Every column hears every other: exact in one round, without a graph of all pairs."""
+        if columns < 1:
+            raise ValueError(f"a region needs one column or more, not {columns}")
+        together = torch.zeros(columns, dtype=torch.int64)
+        edges = columns * (columns - 1) // 2
+        return cls(columns, min(edges, 1), edges, False, None, None, together)
 
     @classmethod
     def over(cls, graph: nx.Graph, rounds: int = 0) -> "Lateral":
-        """Exchange over a graph; rounds = 0: as many as it needs to agree to within AGREED."""
-        weights = mixing_matrix(graph)
-        if rounds == 0:
-            rounds = _rounds_to_agree(graph, weights)
-        return cls(torch.linalg.matrix_power(weights, rounds), rounds, graph.number_of_edges())
+        """Exchange over a graph of columns 0 ... m - 1; rounds = 0: as many as it needs to agree to within AGREED.
+
+        Raises ValueError for a graph that `topology.checked` refuses, for delays on directed edges, and for directed
+        graphs of more columns than DENSE."""
+        graph = checked(graph, len(graph))
+        m, edges = len(graph), graph.number_of_edges()
+        component = _components(graph)
+        delays = any(delay for *_, delay in graph.edges(data="delay"))
+        if graph.is_directed() or delays:
+            travel = pushed if graph.is_directed() else delayed
+            spread, rounds = travel(graph, rounds, component)
+            return cls(m, rounds, edges, graph.is_directed(), torch.from_numpy(spread).float(), None, _ints(component))
+        weights = {weight for *_, weight in graph.edges(data="weight")}
+        if edges == m * (m - 1) // 2 > 0 and len(weights) == 1 and rounds <= 1:
+            return cls.all_to_all(m)
+        steps = Rounds.over(graph, component, rounds)
+        spread = torch.from_numpy(steps.mean(np.eye(m))).float() if m <= DENSE else None
+        return cls(m, len(steps) if edges else 0, edges, False, spread, steps, _ints(component))
+
+    def _mean(self, votes: Tensor) -> Tensor:
+        """What each column holds as its mean, (g, m, ...)."""
+        if self.spread is not None:
+            return torch.einsum("ij,gj...->gi...", self.spread.to(votes), votes)
+        if self.steps is None:
+            return votes.mean(1, keepdim=True).expand_as(votes)
+        flat = votes.transpose(0, 1).reshape(self.columns, -1)
+        mixed = torch.from_numpy(self.steps.mean(flat.double().cpu().numpy()))
+        return mixed.to(votes).view(self.columns, len(votes), *votes.shape[2:]).transpose(0, 1)
 
     def exchange(self, votes: Tensor) -> Tensor:
         """What each column holds afterwards, as an estimate of the sum over its connected columns: (g, m, ...)."""
         if votes.shape[1] == 1:
             return votes
-        mixed = torch.einsum("ij,gj...->gi...", self.spread.to(votes), votes)
-        return mixed * self.reached.to(votes).view(1, -1, *[1] * (votes.ndim - 2))
+        if votes.shape[1] != self.columns:
+            raise ValueError(f"votes of {votes.shape[1]} columns, but the graph joins {self.columns}")
+        return self._mean(votes) * self.reached.to(votes).view(1, -1, *[1] * (votes.ndim - 2))
 
     def pool(self, vote: Vote) -> Vote:
         """The mean of what the columns hold after the exchange, (g, ...): where all hear of all, the sum of all votes;
@@ -123,20 +122,21 @@ class Lateral:
 
     def messages_sent(self) -> int:
         """Messages per ballot and sensation."""
-        return 2 * self.edges * self.rounds
+        return (1 if self.directed else 2) * self.edges * self.rounds
 
 
-def _rounds_to_agree(graph: nx.Graph, weights: Tensor) -> int:
-    if graph.number_of_edges() == 0:
-        return 0
-    goal = torch.zeros_like(weights)
-    for part in nx.connected_components(graph):
-        index = torch.tensor(sorted(list(graph).index(node) for node in part))
-        goal[index[:, None], index] = 1 / len(part)
-    power, rounds = weights.clone(), 1
-    while float((power - goal).abs().max()) > AGREED / len(graph) and rounds < 10_000:
-        power, rounds = power @ weights, rounds + 1
-    return rounds
+def _components(graph: nx.Graph) -> np.ndarray:
+    """(m,) the number of the part of the graph that a column is in: of those who all hear of each other."""
+    strongly = isinstance(graph, nx.DiGraph)
+    parts = nx.strongly_connected_components(graph) if strongly else nx.connected_components(graph)
+    component = np.zeros(len(graph), np.int64)
+    for k, part in enumerate(sorted(map(sorted, parts))):
+        component[part] = k
+    return component
+
+
+def _ints(numbers: np.ndarray) -> Tensor:
+    return torch.from_numpy(numbers)
 
 
 def log_posterior(

@@ -21,7 +21,8 @@ SEEDING = 3  # sensations that always suggest new poses; later ones do when the 
 OUTLIER = math.log(0.03)  # nats of a reading that no pose explains
 POLISHED, POLISHING = 8, 8  # poses of the object named that are refined once more at the end, and how often
 UNEXPECTED = -1.0  # nats of a sensation at the best pose so far below which new poses are looked for
-EARLY = 1.0  # how much more evidence counts that many columns find in one sensation, where no movement led most of them
+PAIRS, FEWEST = 100_000, 12  # poses times readings that a step weighs, about, and poses kept whatever the readings
+CROWD = 16  # columns whose evidence in a first sensation counts half as much again: no movement led most of them there
 OVERLOOKED = 0.2  # nats a sensation by which it gets less likely that a known object's pose wasn't found yet
 RIVAL = 2.0  # nats that a pose may be behind the best and still be the one that is looked for
 Triple = tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]
@@ -95,8 +96,8 @@ class Region:
     def share(self, steps: int) -> float:
         """Share of the evidence of so many sensations that counts when beliefs are formed: fitted, see
         benchmarks/LOG.md. Neighbours' errors are no more alike than those of one column's sensations in a row."""
-        columns = sum(kind.columns for kind in self.kinds)
-        return self.trust * (1 + EARLY * (1 - 1 / columns) / max(1, steps))
+        others = sum(kind.columns for kind in self.kinds) - 1
+        return self.trust * (1 + others / (others + CROWD) / max(1, steps))
 
     def _split(self, sensation: Sensation) -> list[Sensation]:
         ends = torch.tensor([k.columns for k in self.kinds]).cumsum(0).tolist()
@@ -228,7 +229,10 @@ class Region:
         return torch.cat([kind.met(memory) for kind, memory in pairs], 1).float()
 
     def _cap(self, steps: int) -> int:
-        return max(self.keep, (4 * self.keep) >> max(0, steps - 2))
+        """Poses kept after so many sensations: the fewer, the more readings there are to tell them by."""
+        readings = steps * sum(kind.columns for kind in self.kinds)
+        wanted = max(self.keep, (4 * self.keep) >> max(0, steps - 2))
+        return max(FEWEST, min(wanted, PAIRS // readings))
 
     def _known(self, belief: Belief, ballot: Hypotheses, votes: torch.Tensor) -> Triple:
         """Log odds that what is there is known, of the region, the columns after and before the exchange: how much

@@ -13,7 +13,7 @@ Features = Literal["surface", "sdr", "both"]
 Score = Literal["odds", "information", "free_energy"]
 Aim = Literal["both", "identity", "pose"]
 Learning = Literal["views", "coverage", "random_walk"]
-Topology = Literal["all-to-all", "ring", "grid", "small-world", "random", "none"]
+Topology = Literal["all-to-all", "ring", "grid", "small-world", "random", "groups", "none"]
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,9 @@ class LateralConfig:
     """The voting layer that joins the columns of a region."""
 
     topology: Topology = "all-to-all"
-    """Which columns exchange votes; none: every column for itself."""
+    """Which columns exchange votes; groups: all-to-all in some, their first ones in a ring; none: each for itself."""
+    graph: str = ""
+    """GraphML file of a graph of your own, instead of a topology: nodes 0, 1, ..., edges with weight and delay."""
     rounds: int = 0
     """Exchanges per sensation; 0: as many as the graph needs to agree."""
 

@@ -1,6 +1,7 @@
 """Votes spread over a connected graph until every column holds their sum; decisions are as done by hand."""
 
 import math
+from itertools import pairwise
 from typing import get_args
 
 import networkx as nx
@@ -17,6 +18,7 @@ from cortical.columns.lateral import (
     topology,
 )
 from cortical.columns.messages import Pose, Vote
+from cortical.columns.topology import checked, read_topology
 from cortical.configs.schema import Topology
 
 NAMES = get_args(Topology)
@@ -37,7 +39,7 @@ def cases(names):
 def test_every_topology_of_any_size_mixes_without_losing_a_vote(name, columns):
     graph = topology(name, columns)
     assert sorted(graph) == list(range(columns))
-    weights = mixing_matrix(graph)
+    weights = torch.from_numpy(mixing_matrix(graph).toarray()).float()
     assert (weights >= -1e-6).all()
     assert torch.equal(weights, weights.T)
     torch.testing.assert_close(weights.sum(0), torch.ones(columns))
@@ -46,7 +48,8 @@ def test_every_topology_of_any_size_mixes_without_losing_a_vote(name, columns):
 
 
 def test_weights_on_edges_are_metropolis():
-    weights = mixing_matrix(nx.star_graph(3))  # the hub has three edges, the others one
+    # the hub has three edges, the others one
+    weights = torch.from_numpy(mixing_matrix(nx.star_graph(3)).toarray()).float()
     expected = torch.full((4, 4), 0.0)
     expected[0, :] = expected[:, 0] = 0.25
     expected += torch.diag(torch.tensor([0.0, 0.75, 0.75, 0.75]))
@@ -105,7 +108,7 @@ def test_random_topologies_repeat_with_their_seed():
 
 
 def test_unknown_topology_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"'star'.*all-to-all, ring, grid, small-world, random or none"):
+    with pytest.raises(ValueError, match=r"'star'.*all-to-all, ring, grid, small-world, random, groups or none"):
         topology("star", 5)
 
 
@@ -195,3 +198,103 @@ def test_groups_do_not_touch_each_other():
     assert agreed.object_index.tolist() == [0, 1]
     alone = consensus(total[1:], total[1:, None], total[1:, None], obj[1:], pose, 2)
     torch.testing.assert_close(alone.log_posterior[0], agreed.log_posterior[1])
+
+
+def mean_error(lateral, columns):
+    """Farthest that a column's estimate is from the sum, relative to the largest that there can be."""
+    sent = votes(columns)
+    off = lateral.exchange(sent) - sent.sum(1, keepdim=True)
+    return float((off.abs() / sent.abs().sum(1, keepdim=True)).max())
+
+
+@pytest.mark.parametrize("name", ["ring", "grid", "small-world", "groups"])
+def test_many_columns_agree_without_a_matrix_of_all_pairs(name):
+    lateral = Lateral.over(topology(name, 400))
+    assert lateral.spread is None
+    assert mean_error(lateral, 400) < 0.03
+    torch.testing.assert_close(lateral.heard, torch.ones(400), rtol=0, atol=1e-4)
+
+
+def test_rounds_grow_as_the_diameter_does():
+    rounds = [Lateral.over(topology("ring", columns)).rounds for columns in (16, 32, 64, 128)]
+    assert all(2 < after / before < 3 for before, after in pairwise(rounds))
+
+
+def test_all_hear_all_without_edges_being_listed():
+    sent, lateral = votes(9), Lateral.all_to_all(9)
+    torch.testing.assert_close(lateral.exchange(sent), Lateral.over(nx.complete_graph(9)).exchange(sent))
+    assert lateral.messages_sent() == 72
+
+
+@pytest.mark.parametrize("longest", [1, 3])
+def test_votes_that_take_time_arrive_whole(longest):
+    graph = topology("grid", 16)
+    for k, (a, b) in enumerate(graph.edges):
+        graph.edges[a, b]["delay"] = k % (longest + 1)
+    late = Lateral.over(graph)
+    assert late.rounds > Lateral.over(topology("grid", 16)).rounds
+    assert mean_error(late, 16) < 0.03
+    torch.testing.assert_close(late.spread.sum(0), torch.ones(16), rtol=0, atol=1e-5)
+
+
+def test_heavier_edges_carry_more():
+    light, heavy = topology("ring", 8), topology("ring", 8)
+    heavy.edges[0, 1]["weight"] = 5.0
+    first = [Lateral.over(graph, rounds=1).spread for graph in (light, heavy)]
+    assert first[1][0, 1] / first[1][0, 7] > first[0][0, 1] / first[0][0, 7]
+    assert mean_error(Lateral.over(heavy), 8) < 0.03
+
+
+def test_directed_edges_pass_votes_one_way():
+    there = nx.DiGraph([(0, 1), (1, 2), (2, 3), (3, 0), (0, 2)])
+    lateral = Lateral.over(there)
+    assert lateral.messages_sent() == 5 * lateral.rounds
+    assert mean_error(lateral, 4) < 0.03
+    heard_of = Lateral.over(nx.DiGraph([(0, 1), (1, 2)]), rounds=3).spread > 1e-6
+    assert heard_of.tolist() == [[True, False, False], [True, True, False], [True, True, True]]
+
+
+def test_graphs_of_the_users_own(tmp_path):
+    graph = topology("small-world", 12, seed=2)
+    graph.edges[0, 1]["weight"], graph.edges[0, 1]["delay"] = 2.0, 1
+    nx.write_graphml(graph, tmp_path / "mine.graphml")
+    read = read_topology(tmp_path / "mine.graphml", 12)
+    assert {frozenset(edge) for edge in read.edges} == {frozenset(edge) for edge in graph.edges}
+    assert read.edges[0, 1] == {"weight": 2.0, "delay": 1}
+
+
+BAD_GRAPHS = {
+    "itself": (nx.Graph([(1, 1)]), "column 1 has an edge to itself"),
+    "missing": (nx.Graph([(0, 7)]), "names column 7, but there are 4"),
+    "negative": (nx.Graph([(0, 1, {"weight": -1.0})]), "weight -1.0: a positive number"),
+    "not a number": (nx.Graph([(0, 1, {"weight": math.nan})]), "weight nan: a positive number"),
+    "half a round": (nx.Graph([(0, 1, {"delay": 0.5})]), "delay 0.5: whole rounds"),
+}
+
+
+@pytest.mark.parametrize("graph, told", BAD_GRAPHS.values(), ids=BAD_GRAPHS)
+def test_graphs_that_make_no_sense_are_refused(graph, told):
+    with pytest.raises(ValueError, match=told):
+        checked(graph, 4)
+
+
+def test_files_that_are_no_graphs_are_refused(tmp_path):
+    (tmp_path / "bad.graphml").write_text("<graphml><graph")
+    with pytest.raises(ValueError, match="isn't GraphML"):
+        read_topology(tmp_path / "bad.graphml", 3)
+    with pytest.raises(ValueError, match="no such file"):
+        read_topology(tmp_path / "none.graphml", 3)
+    nx.write_graphml(nx.relabel_nodes(nx.path_graph(2), {0: "left", 1: "right"}), tmp_path / "named.graphml")
+    with pytest.raises(ValueError, match="numbers of columns"):
+        read_topology(tmp_path / "named.graphml", 2)
+
+
+def test_no_columns_no_region():
+    for make in (lambda: topology("ring", 0), lambda: Lateral.all_to_all(0), lambda: checked(nx.Graph(), 0)):
+        with pytest.raises(ValueError, match="one column or more, not 0"):
+            make()
+
+
+def test_votes_of_other_columns_than_the_graph_joins_are_refused():
+    with pytest.raises(ValueError, match="votes of 5 columns, but the graph joins 4"):
+        Lateral.over(topology("ring", 4)).exchange(votes(5))

@@ -216,7 +216,7 @@ def test_the_consensus_is_the_posterior_of_the_summed_evidence(atlas):
     region = region_of(atlas, 3, trust=0.5)
     belief = after(region, readings("pebble", 9, 4, pose_of(4)))
     ballot = belief.ballot
-    expected = log_posterior(ballot.log_evidence, ballot.obj, 2, region.share(4))
+    expected = log_posterior(ballot.log_evidence, ballot.obj, 2, region.share(belief.steps))
     among_known = [posterior[:, :-1].log_softmax(-1) for posterior in (belief.consensus.log_posterior, expected)]
     torch.testing.assert_close(*among_known)
     torch.testing.assert_close(belief.consensus.log_posterior.exp().sum(), torch.ones((), dtype=torch.float64))
