@@ -23,6 +23,7 @@ POLISHED, POLISHING = 8, 8  # poses of the object named that are refined once mo
 UNEXPECTED = -1.0  # nats of a sensation at the best pose so far below which new poses are looked for
 PAIRS, FEWEST = 100_000, 12  # poses times readings that a step weighs, about, and poses kept whatever the readings
 CROWD = 16  # columns whose evidence in a first sensation counts half as much again: no movement led most of them there
+ALIKE, ALIKE_MOST = 0.1, 4  # share by which each further column's later errors are alike, and of how many it adds up
 OVERLOOKED = 0.2  # nats a sensation by which it gets less likely that a known object's pose wasn't found yet
 RIVAL = 2.0  # nats that a pose may be behind the best and still be the one that is looked for
 Triple = tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]
@@ -94,10 +95,12 @@ class Region:
         return self._settle(belief, weighed)
 
     def share(self, steps: int) -> float:
-        """Share of the evidence of so many sensations that counts when beliefs are formed: fitted, see
-        benchmarks/LOG.md. Neighbours' errors are no more alike than those of one column's sensations in a row."""
-        others = sum(kind.columns for kind in self.kinds) - 1
-        return self.trust * (1 + others / (others + CROWD) / max(1, steps))
+        """Share of the evidence of so many sensations that counts when beliefs are formed, fitted to how often the best
+        object was the right one (benchmarks/LOG.md): neighbours that sense at once hardly err alike, but what they
+        sense time and again, where movements took them, does."""
+        others, once = sum(kind.columns for kind in self.kinds) - 1, 1 / max(1, steps)
+        alike = 1 + ALIKE * min(others, ALIKE_MOST) * (1 - once)
+        return self.trust * (1 + once * others / (others + CROWD)) / alike
 
     def _split(self, sensation: Sensation) -> list[Sensation]:
         ends = torch.tensor([k.columns for k in self.kinds]).cumsum(0).tolist()
