@@ -6,7 +6,7 @@ g independent episodes, each with all its columns. One column is a region of one
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -14,7 +14,7 @@ from . import surprise
 from .column import Column
 from .evidence import refine
 from .evidence.hypotheses import Hypotheses, join, move, nothing, prune, strongest, without_repeats
-from .lateral import Lateral, consensus
+from .lateral import Lateral, consensus, log_odds
 from .messages import Consensus, Movement, Pose, Sensation, Vote
 
 SEEDING = 3  # sensations that always suggest new poses; later ones do when the best pose explains them badly
@@ -52,6 +52,14 @@ class Belief:
     prior: torch.Tensor | None = None
 
 
+class Answer(NamedTuple):
+    """What connected columns agree on: they, the object's index (-1: none of those known) and its log odds, nats."""
+
+    columns: tuple[int, ...]
+    object_index: int
+    log_odds: float
+
+
 @dataclass(frozen=True, slots=True)
 class Region:
     """Kinds of columns joined by a lateral layer. Holds no state.
@@ -72,6 +80,13 @@ class Region:
     keep: int = 96
     trust: float = 1.0
     watchful: bool = False
+
+    def __post_init__(self) -> None:
+        columns = sum(kind.columns for kind in self.kinds)
+        if columns < 1:
+            raise ValueError("a region needs one column or more: give it a kind that has some")
+        if self.lateral.columns != columns:
+            raise ValueError(f"{columns} columns, but the graph joins {self.lateral.columns}: make it of as many nodes")
 
     def begin(self, groups: int = 1) -> Belief:
         """The belief before anything was sensed."""
@@ -119,6 +134,9 @@ class Region:
             kind.vote(kind.newest(memory) if newest else memory, ballot, curved, misses)
             for kind, memory in zip(self.kinds, belief.memories, strict=True)
         ]
+        for kind, vote in zip(self.kinds, votes, strict=True):
+            if not bool(torch.isfinite(vote.log_evidence).all()):
+                raise ValueError(f"{type(kind).__name__} votes NaN or infinity: votes are finite, 0 without knowledge")
         if len(votes) == 1:
             return votes[0]
         return Vote(
@@ -192,6 +210,22 @@ class Region:
         fit = torch.where(met > 0, fit, math.inf)
         consensus = self._agree(belief, survivors, views, alone, known)
         return replace(belief, ballot=survivors, consensus=consensus, fit=fit)
+
+    def answers(self, belief: Belief, group: int = 0) -> list[Answer]:
+        """What each connected part of the graph of columns answers by itself; one answer if all hear of all."""
+        if belief.consensus is None:
+            return []
+        held, component = belief.consensus.column_log_posterior[group], self.lateral.component
+        if held.shape[0] != len(component):  # one column: its belief is the region's
+            component = component[:1]
+        found = []
+        for part in component.unique().tolist():
+            columns = (component == part).nonzero()[:, 0]
+            posterior = held[columns.to(held.device)].mean(0).log_softmax(-1)
+            best, odds = log_odds(posterior)
+            named = -1 if int(best) == len(self.objects) else int(best)
+            found.append(Answer(tuple(columns.tolist()), named, float(odds)))
+        return found
 
     def polish(self, belief: Belief) -> Belief:
         """The belief with the pose of its consensus refined until it stands still, for the end of an episode: on the

@@ -1,8 +1,9 @@
 """A region of columns: votes add up whatever the topology, and what is unknown is called so."""
 
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 
+import networkx as nx
 import pytest
 import torch
 from torch.nn.functional import normalize
@@ -265,6 +266,43 @@ def test_a_pose_that_explains_all_fits_whatever_the_topology(atlas):
     voting, apart = (after(region_of(atlas, 5, name), sensation).fit for name in ("all-to-all", "none"))
     assert float(voting) > FITTING
     assert float(apart) > FITTING
+
+
+def test_parts_that_hear_nothing_of_each_other_answer_for_themselves(atlas):
+    graph = nx.disjoint_union(nx.complete_graph(2), nx.complete_graph(2))
+    region = Region((EvidenceColumn(atlas, SCHEMA, 4),), Lateral.over(graph), tuple(SHAPES))
+    egg, pebble = (readings(name, 12, seed, pose_of(seed)) for name, seed in (("egg", 1), ("pebble", 2)))
+    belief = region.begin()
+    for t in range(0, 12, 2):
+        both = {f.name: torch.cat([getattr(x, f.name)[t : t + 2] for x in (egg, pebble)])[None] for f in fields(egg)}
+        belief = region.step(belief, Sensation(**both))
+    answers = region.answers(belief)
+    assert [answer.columns for answer in answers] == [(0, 1), (2, 3)]
+    assert [tuple(SHAPES)[answer.object_index] for answer in answers] == ["egg", "pebble"]
+    whole = region_of(atlas, 4)
+    (one,) = whole.answers(after(whole, readings("egg", 12, 1, pose_of(1))))
+    assert one.columns == (0, 1, 2, 3)
+
+
+def test_a_region_without_columns_or_of_others_than_its_graph_is_refused(atlas):
+    with pytest.raises(ValueError, match="one column or more"):
+        Region((), Lateral.all_to_all(1), tuple(SHAPES))
+    with pytest.raises(ValueError, match="2 columns, but the graph joins 3"):
+        Region((EvidenceColumn(atlas, SCHEMA, 2),), Lateral.all_to_all(3), tuple(SHAPES))
+
+
+def test_a_vote_that_is_no_number_is_refused(atlas, monkeypatch):
+    region = region_of(atlas, 2)
+    true = EvidenceColumn.vote
+
+    def broken(*given, **more):
+        vote = true(*given, **more)
+        vote.log_evidence[:, 1] = math.nan
+        return vote
+
+    monkeypatch.setattr(EvidenceColumn, "vote", broken)
+    with pytest.raises(ValueError, match="EvidenceColumn votes NaN"):
+        after(region, readings("egg", 2, 1, pose_of(1)))
 
 
 @pytest.mark.parametrize("when", ["column_log_posterior", "alone_log_posterior"])
