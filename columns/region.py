@@ -22,8 +22,8 @@ OUTLIER = math.log(0.03)  # nats of a reading that no pose explains
 POLISHED, POLISHING = 8, 8  # poses of the object named that are refined once more at the end, and how often
 UNEXPECTED = -1.0  # nats of a sensation at the best pose so far below which new poses are looked for
 PAIRS, FEWEST = 100_000, 12  # poses times readings that a step weighs, about, and poses kept whatever the readings
-CROWD = 16  # columns whose evidence in a first sensation counts half as much again: no movement led most of them there
-ALIKE, ALIKE_MOST = 0.1, 4  # share by which each further column's later errors are alike, and of how many it adds up
+CROWD = 16  # columns whose evidence in a first sensation counts twice: no movement led most of them there
+ALIKE, ALIKE_MOST = 0.05, 4  # share by which each further column's later errors are alike, and of how many it adds up
 OVERLOOKED = 0.2  # nats a sensation by which it gets less likely that a known object's pose wasn't found yet
 RIVAL = 2.0  # nats that a pose may be behind the best and still be the one that is looked for
 Triple = tuple[torch.Tensor | None, torch.Tensor | None, torch.Tensor | None]
@@ -115,7 +115,7 @@ class Region:
         sense time and again, where movements took them, does."""
         others, once = sum(kind.columns for kind in self.kinds) - 1, 1 / max(1, steps)
         alike = 1 + ALIKE * min(others, ALIKE_MOST) * (1 - once)
-        return self.trust * (1 + once * others / (others + CROWD)) / alike
+        return self.trust * (1 + 2 * once * others / (others + CROWD)) / alike
 
     def _split(self, sensation: Sensation) -> list[Sensation]:
         ends = torch.tensor([k.columns for k in self.kinds]).cumsum(0).tolist()
