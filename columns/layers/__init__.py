@@ -2,6 +2,7 @@
 
 from .codes import false_match_probability, overlap, paired_overlap, to_dense
 from .counters import counting
+from .dendrites import ActiveDendrites
 from .encoder import EncoderConfig, PatchEncoder, SurfacePatch
 from .encoders import CoordinateEncoder, ScalarEncoder
 from .linear import SparseLinear, active_units
@@ -11,6 +12,7 @@ from .winners import Active, k_winners, keep_winners, local_winners, select, war
 
 __all__ = [
     "Active",
+    "ActiveDendrites",
     "CoordinateEncoder",
     "EncoderConfig",
     "PackedProjection",
