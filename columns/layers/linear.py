@@ -99,7 +99,7 @@ class SparseLinear(nn.Module):
         learns = weight.requires_grad and torch.is_grad_enabled()
         method = self._method(x, weight, learns)
         if method == "dense":
-            matrix = self._matrix(weight, learns, False)
+            matrix = self.matrix(learns)
             if not learns and isinstance(x, Active):
                 # One room for all calls: fresh memory costs more than filling it.
                 x = self._room = x.dense(self._room)
@@ -107,7 +107,7 @@ class SparseLinear(nn.Module):
                 self._quick = _Quick(x.shape, matrix.mT, bias, weight, (weight._version, weight.data_ptr()))
             return products.dense_product(x, matrix, bias)
         if method == "gather":
-            return products.gather_product(_listed(x), self._matrix(weight, learns, True), bias)
+            return products.gather_product(_listed(x), self.matrix(learns, gathered=True), bias)
         mask = self.mask
         if isinstance(mask, BlockMask):
             return products.block_product(x, weight, mask, bias)
@@ -135,6 +135,16 @@ class SparseLinear(nn.Module):
         sizes = rows, active, self.in_features, self.out_features
         return cost.choose(methods, sizes, weight.shape[-1], learns)
 
+    def lanes(self, x: Tensor) -> Tensor:
+        """The same as `forward`, all rows of x at once over the weights that exist.
+
+        Raises ValueError for a block mask.
+        """
+        mask = self.mask
+        if isinstance(mask, BlockMask):
+            raise ValueError(f"blocks have no lanes, shape of x {tuple(x.shape)}; take mask='packed' or 'random'")
+        return products.lanes_product(x, self.weight, mask, self.bias)
+
     def step(self, k: int, floor: float = float("-inf")):
         """Selection of k winners of the input and product in one call, for batch 1: see `step.make_step`."""
         mask = self.mask
@@ -145,10 +155,31 @@ class SparseLinear(nn.Module):
             )
         return make_step(self.weight, mask, k, self.bias, floor)
 
-    def _matrix(self, weight: Tensor, learns: bool, gathered: bool) -> Tensor:
-        """The dense matrix; without gradient a copy is kept until the weights change."""
+    def reconnect(self, mask: Mask, weight: Tensor) -> None:
+        """Another mask of the same inputs and outputs, and its weights, ([columns,] weights), which are copied.
+
+        The parameter remains the same object, without gradient; steps made before keep the old mask and weights.
+
+        Raises ValueError where shapes don't fit.
+        """
+        lead = self.weight.shape[:-1]
+        fits = mask.inputs == self.in_features and mask.outputs == self.out_features
+        if not fits or not isinstance(self._mask, Mask) or weight.shape != (*lead, len(mask.targets)):
+            raise ValueError(
+                f"a mask of {mask.inputs} x {mask.outputs} and weights of shape {tuple(weight.shape)} don't fit a "
+                f"{self._mask.kind} layer {self.in_features} -> {self.out_features}, which wants "
+                f"{(*lead, len(mask.targets))}"
+            )
+        self._mask, self.targets, self.starts = mask, mask.targets, mask.starts
+        self.weight.grad = None
+        self.weight.data = weight.detach().clone()
+        self._kept = self._quick = None
+
+    def matrix(self, learns: bool, gathered: bool = False) -> Tensor:
+        """The dense matrix as products want it; where nobody learns, a copy is kept until the weights change."""
         if learns:
             return self.dense()
+        weight = self.weight
         key = (gathered, weight._version, weight.data_ptr(), weight.dtype)
         if self._kept is None or self._kept[0] != key:
             # Laid out output by output, as torch's layers are, except where rows of it are gathered.
