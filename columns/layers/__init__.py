@@ -1,6 +1,7 @@
 """Sparse layers: winners, sparse weights and their products, sparse codes, and the encoder of surface patches."""
 
 from .codes import false_match_probability, overlap, paired_overlap, to_dense
+from .conv import SparseConv2d
 from .counters import counting
 from .dendrites import ActiveDendrites
 from .encoder import EncoderConfig, PatchEncoder, SurfacePatch
@@ -18,6 +19,7 @@ __all__ = [
     "PackedProjection",
     "PatchEncoder",
     "ScalarEncoder",
+    "SparseConv2d",
     "SparseLinear",
     "SurfacePatch",
     "active_units",
