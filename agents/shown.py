@@ -12,6 +12,7 @@ import numpy as np
 from cortical.columns.object_map import ObjectMap
 from cortical.columns.storage import load_maps
 from cortical.configs.schema import Experiment
+from cortical.envs.layouts import patch_angles
 from cortical.envs.mesh import Mesh
 from cortical.envs.sensors import shared_catalogue
 
@@ -118,7 +119,10 @@ def view_of(experiment: Experiment) -> float:
     """Radians: the width of what all patches of the eye see together."""
     eye = experiment.eye
     across = 1 if eye.columns <= 1 else 3 if eye.columns <= 9 else math.ceil(math.sqrt(eye.columns))
-    return math.radians(min(90.0, eye.field_of_view + eye.spread * (across - 1)))
+    aside = eye.spread * (across - 1)
+    if eye.layout != "grid":
+        aside = math.degrees(float(np.ptp(patch_angles(eye.columns, eye.spread, eye.layout), axis=0).max()))
+    return math.radians(min(90.0, eye.field_of_view + aside))
 
 
 def body_of(experiment: Experiment) -> str:

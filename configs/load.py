@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from .plugins import Group, choices, is_known
-from .schema import Experiment
+from .schema import LAYOUTS, Experiment
 
 PRESETS = Path(__file__).parent
 IN_WORDS = {str: 'text in quotes ("...")', int: "a whole number", float: "a number", bool: "true or false"}
@@ -119,6 +119,12 @@ def _above(low: float, high: float = math.inf) -> tuple[Callable[[float], bool],
     return (lambda x: low < x <= high and x < math.inf), wanted
 
 
+def is_layout(text: str) -> bool:
+    """Whether an eye's patches may be placed so; what is in a file is looked at when the eye is made."""
+    file = Path(text).expanduser()
+    return text in LAYOUTS or (file.suffix.lower() in (".npy", ".csv") and file.is_file())
+
+
 FARTHEST = 1000.0
 """Metres; longer than any world here."""
 RANGES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
@@ -127,6 +133,7 @@ RANGES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
     ("world", "cube", *_above(0, FARTHEST)),
     ("eye", "columns", *_at_least(0, 10_000)),
     ("eye", "spread", *_above(0, 60)),
+    ("eye", "layout", is_layout, f"one of {', '.join(LAYOUTS)}, or a file that is there and ends in .npy or .csv"),
     ("eye", "pixels", *_at_least(3, 256)),
     ("eye", "field_of_view", *_above(0, 12)),
     ("eye", "distance", *_above(0, FARTHEST)),

@@ -16,6 +16,10 @@ Learning = Literal["views", "coverage", "random_walk"]
 Topology = Literal["all-to-all", "ring", "grid", "small-world", "random", "groups", "none"]
 
 
+LAYOUTS = ("grid", "rings", "fovea")
+"""Receptive fields of an eye that have a name; a file may place them too."""
+
+
 @dataclass(frozen=True)
 class WorldConfig:
     """The world: which objects there are and how one is presented."""
@@ -32,12 +36,15 @@ class WorldConfig:
 
 @dataclass(frozen=True)
 class EyeConfig:
-    """The eye: a grid of patches around one gaze, and how far it may move between two sensations."""
+    """The eye: patches around one gaze, and how far it may move between two sensations."""
 
     columns: int = 1
     """Patches of the eye, one per column: 1, 5 = centre and four, k*k = a square grid, else a spiral; 0: no eye."""
     spread: float = 5.0
     """Angle in degrees between neighbouring patches."""
+    layout: str = "grid"
+    """Where the patches lie: grid; rings around the gaze; fovea, `spread` apart at the gaze and ever coarser outwards,
+    as in a retina; or a file of your own, .npy or .csv, (columns, 2) degrees to the right of and below the gaze."""
     pixels: int = 8
     """Each patch is an image of pixels x pixels rays."""
     field_of_view: float = 10.0

@@ -79,6 +79,7 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         finger_path: float = 0.2,
         finger_turn: float = 90.0,
         render_mode: str | None = None,
+        layout: str = "grid",
     ) -> None:
         one_of("scene", scene, ("held", "table"))
         one_of("body", body, ("free", "arm"))
@@ -94,7 +95,7 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         self._obs_mode: ObsMode = obs_mode
         self.objects = shared_catalogue(objects).names
         self.limits = Limits(max_path, math.radians(max_turn))
-        patch = {"pixels": pixels, "field_of_view": field_of_view, "sensor": sensor}
+        patch = {"pixels": pixels, "field_of_view": field_of_view, "sensor": sensor, "layout": layout}
         self.sensors = Sensors(EyeConfig(columns=columns, spread=spread, noise=noise, **patch))
         self.hand = Hand(objects, fingers, noise, Limits(finger_path, math.radians(finger_turn))) if fingers else None
         self.source = objects

@@ -14,6 +14,7 @@ from cortical.configs.plugins import load_plugin
 from cortical.configs.schema import Condition, EyeConfig
 
 from .bodies import Eye, gaze_turn
+from .layouts import patch_angles
 from .noise import DEPTH, Bank, perturb_all, perturb_all_images
 from .objects import Catalogue, open_catalogue
 from .placing import random_rotations
@@ -25,7 +26,6 @@ FOOTPRINT = 0.005
 """Metres: how wide the surface fit looks."""
 NOISY_FOOTPRINT = 0.006
 """The same under `rawnoise`: a wider fit is less noisy, but near edges and creases its normals are not the maps'."""
-GOLDEN_ANGLE = math.pi * (3.0 - math.sqrt(5.0))
 BANK_VIEWS = 64
 """Readings of each object from which stray features are drawn."""
 
@@ -58,30 +58,10 @@ def sensor_of(name: str) -> Sensor:
     return fit if name == "surface" else load_plugin("sensors", name)
 
 
-def patch_angles(columns: int, spread: float) -> np.ndarray:
-    """Where the patches look, (columns, 2) radians to the right of and below the gaze.
-
-    1: the gaze. 5: the gaze and `spread` degrees above, below, left and right of it. k x k: a square grid of
-    that pitch, row by row from the upper left. Any other number: a spiral from the gaze outwards, as dense.
-    """
-    if columns < 0:
-        raise ValueError(f"an eye has 0 columns (no eye) or more, not {columns}")
-    side = math.isqrt(columns)
-    if columns == 5:
-        grid = np.array([(0, 0), (0, -1), (0, 1), (-1, 0), (1, 0)], dtype=float)
-    elif side * side == columns:
-        line = np.arange(side) - (side - 1) / 2
-        grid = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
-    else:
-        number = np.arange(columns)
-        radius, angle = np.sqrt(number / math.pi), number * GOLDEN_ANGLE
-        grid = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
-    return grid * math.radians(spread)
-
-
-def patch_rotations(columns: int, spread: float) -> np.ndarray:
-    """eye_from_sensor of every patch, (columns, 3, 3), for `patch_angles`."""
-    return np.array([gaze_turn(right, down) for right, down in patch_angles(columns, spread)]).reshape(-1, 3, 3)
+def patch_rotations(columns: int, spread: float, layout: str = "grid") -> np.ndarray:
+    """eye_from_sensor of every patch, (columns, 3, 3), for `layouts.patch_angles`."""
+    angles = patch_angles(columns, spread, layout)
+    return np.array([gaze_turn(right, down) for right, down in angles]).reshape(-1, 3, 3)
 
 
 class Sensors:
@@ -97,7 +77,7 @@ class Sensors:
         self.field_of_view = math.radians(config.field_of_view)
         self.condition: Condition = config.noise
         self.name, self.read = config.sensor, sensor_of(config.sensor)
-        self.eye_from_sensor = patch_rotations(config.columns, config.spread)
+        self.eye_from_sensor = patch_rotations(config.columns, config.spread, config.layout)
 
     def __len__(self) -> int:
         return len(self.eye_from_sensor)
