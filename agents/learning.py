@@ -8,12 +8,13 @@ it. Label and pose are given; nothing is taken from the mesh.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
 import torch
 
-from cortical.columns.messages import FeatureSchema, Sensation
+from cortical.columns.messages import FeatureSchema, Pose, Sensation
 from cortical.columns.object_map import ObjectMap
 from cortical.configs.schema import Experiment, EyeConfig, WorldConfig
 from cortical.envs.bodies import encode, looking
@@ -66,10 +67,11 @@ class Learner:
         self.block = math.radians(PITCH) * side
         self.readings = 0
 
-    def learn(self, name: str, bearings: np.ndarray | None = None) -> ObjectMap:
+    def learn(self, name: str, bearings: np.ndarray | None = None, frame: Pose | None = None) -> ObjectMap:
         """The map of one object. Raises ValueError if nothing was seen of it.
 
         bearings : (k, 3) unit, object frame: where it is looked at from; the 14 views if not given
+        frame : map_from_object, the frame in which views are kept; the object's own if not given
         """
         learn = self.experiment.learn
         if learn.movement != "views":
@@ -79,14 +81,15 @@ class Learner:
             bearings = views() if bearings is None else bearings
             known, looked = self._empty(), f"{len(bearings)} views"
             for bearing in bearings:
-                known = self.add_view(known, name, bearing)
+                known = self.add_view(known, name, bearing, frame)
         if len(known) == 0:
             raise ValueError(f"saw nothing of {name!r} from {looked}: is it smaller than a millimetre, or hollow?")
         return known
 
-    def add_view(self, known: ObjectMap, name: str, bearing: np.ndarray) -> ObjectMap:
-        """The map with what is seen of an object from one more bearing, (3,) unit, object frame."""
-        return _insert(known, list(self._scan(name, bearing)), self.schema)
+    def add_view(self, known: ObjectMap, name: str, bearing: np.ndarray, frame: Pose | None = None) -> ObjectMap:
+        """The map, kept in `frame`, with what is seen of an object from one more bearing, (3,) unit, object frame."""
+        seen = list(self._scan(name, bearing))
+        return _insert(known, seen if frame is None else [_carried(s, frame) for s in seen], self.schema)
 
     def growing(self, name: str, budgets: Sequence[int]) -> Iterator[ObjectMap]:
         """The map of one object, learnt by moving freely, after each of these numbers of glances, ascending.
@@ -155,6 +158,12 @@ def learn_objects(
 
 def _direction(right: float, down: float) -> np.ndarray:
     return np.array([math.tan(right), math.tan(down), 1.0])
+
+
+def _carried(seen: Sensation, frame: Pose) -> Sensation:
+    """The same on an object that stands at `frame`."""
+    turned = {name: getattr(seen, name) @ frame.rotation.T for name in ("gaze", "normal", "direction")}
+    return replace(seen, origin=frame.apply(seen.origin), location=frame.apply(seen.location), **turned)
 
 
 def _insert(known: ObjectMap, seen: list[Sensation], schema: FeatureSchema) -> ObjectMap:

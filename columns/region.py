@@ -71,6 +71,7 @@ class Region:
     trust : share of the evidence that counts in the long run when beliefs are formed; below 1 since the errors of maps
         are not independent, and movements are chosen by them
     watchful : notice by prediction error that the object itself was moved, and find its new pose
+    all_nominate : every kind suggests poses, not the first alone that has some: for kinds with maps of their own
     """
 
     kinds: tuple[Column, ...]
@@ -80,6 +81,7 @@ class Region:
     keep: int = 96
     trust: float = 1.0
     watchful: bool = False
+    all_nominate: bool = False
 
     def __post_init__(self) -> None:
         columns = sum(kind.columns for kind in self.kinds)
@@ -177,7 +179,8 @@ class Region:
                 alive = seeds.log_evidence > -math.inf
                 total = total + refine.log_prior_mass(seeds)
                 ballot = join(ballot, replace(seeds, log_evidence=torch.where(alive, total, -math.inf)))
-                break
+                if not self.all_nominate:
+                    break
         return replace(ballot, pivot=self._pivot(belief))
 
     def _pivot(self, belief: Belief) -> torch.Tensor:
