@@ -1,12 +1,14 @@
 """Private names: a learnt association between the objects of two regions that learnt alone.
 
 What one calls its third object the other may call its fifth, and each gave its map a frame of its own. While both sense
-the same thing, what they believe is counted together, n_ij += p_i q_j; smoothed by a Dirichlet prior of strength s over
-the q of them and 'none' (Gelman et al., Bayesian Data Analysis, 2013, section 3.4), the counts say
+the same thing, what they believe is counted together, n_ij += p_i q_j; smoothed by a Dirichlet prior of strength s (of
+all yours and 'none') (Gelman et al., Bayesian Data Analysis, 2013, section 3.4), the counts say, of o of mine,
 
-    P(yours = j | mine = i) = (n_ij + s / q) / (sum_j n_ij + s)
+    P(yours = j | mine = i) = (n_ij + s b_ij) / (sum_j n_ij + s),     b_ij ~ (n_ij + s / o) / (sum_i n_ij + s)
 
-as words are learnt from what is there when they are heard (Yu & Smith, Psychological Science 18, 2007). A vote is a
+as words are learnt from what is there when they are heard (Yu & Smith, Psychological Science 18, 2007); the prior b
+holds that what has a name already will hardly have another (mutual exclusivity: Markman & Wachtel, Cognitive Psychology
+20, 1988). A vote is a
 log-likelihood, so for my object i at a pose it is your evidence averaged over what you may call it,
 
     vote'_i = log sum_j P(yours = j | mine = i) exp(vote_j)
@@ -19,6 +21,7 @@ errors. Its mean is that of the largest group of motions that agree (one step of
 object the motions form several groups, or a circle; each of them is as right as any other, and one is taken.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -31,6 +34,7 @@ STRENGTH = 1.0  # s: episodes that the prior is worth
 KEPT = 8  # motions remembered of each pair of objects, the newest
 TOGETHER = 0.5  # joint probability from which a pair's poses are believed to be of one thing
 SAME_TURN, SAME_SHIFT = 0.2, 0.010  # radians, metres: motions that agree
+CHANCE = 0.05  # that one more motion agrees with a frame that is wrong
 CANDIDATES = 3  # of your objects that one of mine may be, weighed at their poses
 
 
@@ -147,7 +151,7 @@ class Naming:
         rows = torch.arange(len(candidate))[:, None]
         motion = Pose(self.motion.location[rows, candidate], self.motion.rotation[rows, candidate])
         frame, agreeing = mean_motion(motion, self.seen[rows, candidate].clamp(max=KEPT))
-        return Dictionary(yours.float(), self.log_mine().float(), candidate, frame, agreeing / (agreeing + 1.0))
+        return Dictionary(yours.float(), self.log_mine().float(), candidate, frame, _sure(agreeing))
 
 
 def mean_motion(motion: Pose, count: Tensor) -> tuple[Pose, Tensor]:
@@ -172,6 +176,11 @@ def mean_motion(motion: Pose, count: Tensor) -> tuple[Pose, Tensor]:
     return Pose((share[..., None] * location).sum(-2), mean), total
 
 
+def _sure(agreeing: Tensor) -> Tensor:
+    """How probable a frame is that so many motions agree on: of one, even odds."""
+    return torch.where(agreeing > 0, torch.sigmoid(-(agreeing - 1) * math.log(CHANCE)), 0.0)
+
+
 def nearest_rotation(matrix: Tensor) -> Tensor:
     """The rotation (..., 3, 3) nearest to a matrix, by its singular vectors (Kabsch, Acta Cryst. A32, 1976)."""
     u, _, vt = torch.linalg.svd(matrix)
@@ -181,5 +190,7 @@ def nearest_rotation(matrix: Tensor) -> Tensor:
 
 
 def _conditional(counts: Tensor, strength: float) -> Tensor:
-    smoothed = counts + strength / counts.shape[1]
+    """(o, p) log probability of the second given the first."""
+    unclaimed = (counts + strength / len(counts)) / (counts.sum(0) + strength)
+    smoothed = counts + strength * unclaimed / unclaimed.sum(1, keepdim=True)
     return smoothed.log() - smoothed.sum(1, keepdim=True).log()

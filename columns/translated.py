@@ -223,16 +223,15 @@ class Translated:
         return found - self._of_objects(memory.before) if memory.fresh else found
 
     def _of_objects(self, belief: Belief) -> Tensor:
+        """(g, p + 1) log-likelihood of the region's objects at the best poses it holds possible."""
         ballot, objects = belief.ballot, len(self.region.objects)
-        met = self.region.met(belief).sum(1, keepdim=True).double()
-        found = torch.zeros(len(ballot.pivot), objects, dtype=torch.float64, device=ballot.pivot.device)
-        if len(ballot):
-            peak = ballot.log_evidence.amax(1, keepdim=True).clamp(min=-1e9).double()
-            found.scatter_add_(1, ballot.obj, (ballot.log_evidence.double() - peak).exp())
-            found = found.log() + peak
-        else:
-            found = found - math.inf
-        return torch.cat([torch.maximum(found, OUTLIER * met), torch.zeros_like(met)], 1)
+        floor = OUTLIER * self.region.met(belief).sum(1, keepdim=True).double()
+        best = floor.repeat(1, objects)
+        if len(ballot) and belief.steps:
+            fit = self.region.vote(belief, ballot, curved=False).log_evidence.sum(1).double()
+            fit = torch.where(ballot.log_evidence > -math.inf, fit, -math.inf)
+            best = best.scatter_reduce(1, ballot.obj, fit, "amax")
+        return torch.cat([best, torch.zeros_like(floor)], 1)
 
 
 def together(home: Region, others: Sequence[tuple[Region, Naming]]) -> Region:
