@@ -15,7 +15,7 @@ import numpy as np
 
 from cortical.columns.messages import Sensation
 from cortical.columns.region import Belief, Region
-from cortical.configs.schema import DecisionConfig
+from cortical.configs.schema import DecisionConfig, LesionConfig
 from cortical.envs.bodies import encode
 from cortical.envs.explore import ObjectExploreEnv
 from cortical.envs.finger import Finger
@@ -78,6 +78,7 @@ class Agent:
     policy: Policy
     decision: DecisionConfig
     senses: Senses
+    lesion: LesionConfig = field(default_factory=LesionConfig)
     _seen: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
 
     def episode(self, random: np.random.Generator, options: dict, seed: int) -> Iterator[Step]:

@@ -29,8 +29,8 @@ def build_region(experiment: Experiment, maps: dict[str, ObjectMap]) -> Region:
     columns = experiment.eye.columns + experiment.touch.fingers
     kinds = _kinds(experiment, maps)
     trust = column.trust if experiment.eye.columns else column.trust * TOUCH_ALONE
-    lateral = _lateral(experiment, columns)
-    return Region(kinds, lateral, tuple(maps), column.first_cap, column.keep, trust, column.watchful)
+    lateral, is_robust = _lateral(experiment, columns), experiment.lateral.pooling == "robust"
+    return Region(kinds, lateral, tuple(maps), column.first_cap, column.keep, trust, column.watchful, is_robust)
 
 
 def _lateral(experiment: Experiment, columns: int) -> Lateral:

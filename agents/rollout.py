@@ -1,11 +1,14 @@
 """Episodes played by an agent, and what is kept of them: a trace per column and step, and the errors at the end."""
 
 import math
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
 
+from cortical.columns.lesions import draw, lesioned
 from cortical.columns.region import Region
 from cortical.configs.schema import Experiment
 from cortical.envs.explore import ObjectExploreEnv
@@ -23,7 +26,7 @@ def make_agent(experiment: Experiment, region: Region) -> Agent:
     """Body, columns and policy of an experiment, ready for episodes."""
     senses = Senses(any(kind.coded for kind in region.kinds), experiment.touch.fingers)
     env = ObjectExploreEnv.from_config(experiment.world, experiment.eye, experiment.touch, obs_mode=senses.obs_mode)
-    return Agent(env, region, make_policy(experiment.policy), experiment.decision, senses)
+    return Agent(env, region, make_policy(experiment.policy), experiment.decision, senses, experiment.lesion)
 
 
 def play(
@@ -43,6 +46,7 @@ def play(
     source = agent.env.source
     index = shared_catalogue(source).index(name)
     pose_seed, policy_seed = np.random.SeedSequence([seed, index, rotation_index]).generate_state(2)
+    agent = struck(agent, name, int(pose_seed))
     options: dict[str, Any] = {"object": name, **(start or {})}
     if pose is not None:
         options |= {"position": np.asarray(pose[0], float), "rotation": np.asarray(pose[1], float)}
@@ -51,6 +55,18 @@ def play(
         steps.append(step)
         trace.append(trace_of(step, agent.region))
     return _record(agent, source, name, steps, trace, seed, rotation_index, traced)
+
+
+def struck(agent: Agent, name: str, seed: int) -> Agent:
+    """The agent with the lesion of its configuration, drawn for one episode of this object."""
+    lesion, region = agent.lesion, agent.region
+    columns = sum(kind.columns for kind in region.kinds)
+    if round(lesion.share * columns) == 0:
+        return agent
+    truth = region.objects.index(name) if name in region.objects else -1
+    random = torch.Generator().manual_seed(seed)
+    drawn = draw(lesion.kind, lesion.share, columns, len(region.objects), random, lesion.at, truth)
+    return replace(agent, region=lesioned(region, drawn))
 
 
 def _record(

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from . import surprise
+from . import robust, surprise
 from .column import Column
 from .evidence import refine
 from .evidence.hypotheses import Hypotheses, join, move, nothing, prune, strongest, without_repeats
@@ -41,6 +41,7 @@ class Belief:
     fit : (g,) nats of evidence a sensation under the best pose
     doubt : (g,) nats, what newer sensations said against the best pose, see `surprise`
     prior : (g, objects + 1), log, what was believed of the object before it was moved; None: it never was
+    heed : (g, m) how far each column's vote counts, 0 ... 1; None: all do
     """
 
     memories: tuple[Any, ...]
@@ -50,6 +51,7 @@ class Belief:
     fit: torch.Tensor | None = None
     doubt: torch.Tensor | None = None
     prior: torch.Tensor | None = None
+    heed: torch.Tensor | None = None
 
 
 class Answer(NamedTuple):
@@ -72,6 +74,7 @@ class Region:
         are not independent, and movements are chosen by them
     watchful : notice by prediction error that the object itself was moved, and find its new pose
     all_nominate : every kind suggests poses, not the first alone that has some: for kinds with maps of their own
+    robust : don't heed columns that contradict most others, see `robust`
     """
 
     kinds: tuple[Column, ...]
@@ -82,6 +85,7 @@ class Region:
     trust: float = 1.0
     watchful: bool = False
     all_nominate: bool = False
+    robust: bool = False
 
     def __post_init__(self) -> None:
         columns = sum(kind.columns for kind in self.kinds)
@@ -139,13 +143,20 @@ class Region:
         for kind, vote in zip(self.kinds, votes, strict=True):
             if not bool(torch.isfinite(vote.log_evidence).all()):
                 raise ValueError(f"{type(kind).__name__} votes NaN or infinity: votes are finite, 0 without knowledge")
-        if len(votes) == 1:
-            return votes[0]
-        return Vote(
-            torch.cat([v.log_evidence for v in votes], 1),
-            torch.cat([v.slope for v in votes], 1),
-            torch.cat([v.information for v in votes], 1),
-        )
+        every = votes[0]
+        if len(votes) > 1:
+            every = Vote(
+                torch.cat([v.log_evidence for v in votes], 1),
+                torch.cat([v.slope for v in votes], 1),
+                torch.cat([v.information for v in votes], 1),
+            )
+        return every if belief.heed is None else robust.weighted(every, belief.heed)
+
+    def _heeding(self, belief: Belief, ballot: Hypotheses) -> Belief:
+        """The belief with its `heed` by what all columns say of a ballot."""
+        belief = replace(belief, heed=None)
+        votes = self.vote(belief, ballot, curved=False).log_evidence
+        return replace(belief, heed=robust.heeded(votes, ballot, self.met(belief), len(self.objects)))
 
     def _weigh_newest(self, belief: Belief, ballot: Hypotheses) -> Hypotheses:
         if len(ballot) == 0:
@@ -198,6 +209,8 @@ class Region:
             own = ballot.log_evidence[:, None]
             return replace(belief, ballot=ballot, consensus=self._agree(belief, ballot, own, own))
         ballot = replace(prune(ballot, self._cap(belief.steps), objects=objects), pivot=self._pivot(belief))
+        if self.robust:
+            belief = self._heeding(belief, ballot)
         for _ in range(2 if belief.steps <= SEEDING else 1):
             votes = self.lateral.pool(self.vote(belief, ballot, misses=False))
             ballot = refine.step(ballot, votes.slope, votes.information)
@@ -264,9 +277,10 @@ class Region:
         return self.lateral.exchange(own) + price, refine.neighbourhood_evidence(own, information)[0]
 
     def met(self, belief: Belief) -> torch.Tensor:
-        """(g, m) how many of the readings remembered by each column met something."""
+        """(g, m) how many of the readings remembered by each column met something, as far as it is heeded."""
         pairs = zip(self.kinds, belief.memories, strict=True)
-        return torch.cat([kind.met(memory) for kind, memory in pairs], 1).float()
+        met = torch.cat([kind.met(memory) for kind, memory in pairs], 1).float()
+        return met if belief.heed is None else met * belief.heed
 
     def _cap(self, steps: int) -> int:
         """Poses kept after so many sensations: the fewer, the more readings there are to tell them by."""
@@ -281,6 +295,7 @@ class Region:
         wasn't found yet."""
         pairs, chance = zip(self.kinds, belief.memories, strict=True), math.log(len(self.objects))
         own = torch.cat([kind.unknown(memory) for kind, memory in pairs], 1).to(votes)
+        own = own if belief.heed is None else own * belief.heed.to(own)[..., None]
         alone = votes - own.gather(2, ballot.obj[:, None].expand_as(votes))
         alive, overlooked = ballot.log_evidence > -math.inf, -OVERLOOKED * belief.steps
 

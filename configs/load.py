@@ -149,6 +149,8 @@ RANGES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
     ("column", "outlier", lambda share: 0 < share < 1, "a share, above 0 and below 1"),
     ("column", "device", lambda text: bool(re.fullmatch(r"cpu|cuda(:\d+)?", text)), "cpu, cuda or cuda:N"),
     ("lateral", "rounds", *_at_least(0, 10_000)),
+    ("lesion", "share", *_at_least(0, 1)),
+    ("lesion", "at", *_at_least(0, 1_000_000_000)),
     ("policy", "candidates", *_at_least(1, 100_000)),
     ("policy", "hypotheses", *_at_least(1, 100_000)),
     ("policy", "preference", *_at_least(-100, 100)),

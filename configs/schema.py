@@ -13,6 +13,8 @@ Features = Literal["surface", "sdr", "both"]
 Score = Literal["odds", "information", "free_energy"]
 Aim = Literal["both", "identity", "pose"]
 Learning = Literal["views", "coverage", "random_walk"]
+LesionKind = Literal["kill", "freeze", "collude", "conspire"]
+Pooling = Literal["sum", "robust"]
 Topology = Literal["all-to-all", "ring", "grid", "small-world", "random", "groups", "none"]
 
 
@@ -111,6 +113,21 @@ class LateralConfig:
     """GraphML file of a graph of your own, instead of a topology: nodes 0, 1, ..., edges with weight and delay."""
     rounds: int = 0
     """Exchanges per sensation; 0: as many as the graph needs to agree."""
+    pooling: Pooling = "sum"
+    """sum: evidence adds up; robust: columns that contradict what most of the others find are heeded less."""
+
+
+@dataclass(frozen=True)
+class LesionConfig:
+    """What goes wrong with some of the columns, drawn at random in every episode."""
+
+    kind: LesionKind = "kill"
+    """kill: they say nothing; freeze: they keep voting what they believed then; collude: they agree on one wrong
+    object, as sure as a healthy column can be; conspire: on one pose of it."""
+    share: float = 0.0
+    """Share of the columns that are struck; 0: none."""
+    at: int = 0
+    """The sensation after which it happens; 0: before the first."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +195,7 @@ class Experiment:
     touch: TouchConfig = field(default_factory=TouchConfig)
     column: ColumnConfig = field(default_factory=ColumnConfig)
     lateral: LateralConfig = field(default_factory=LateralConfig)
+    lesion: LesionConfig = field(default_factory=LesionConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     learn: LearnConfig = field(default_factory=LearnConfig)
     decision: DecisionConfig = field(default_factory=DecisionConfig)
