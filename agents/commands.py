@@ -7,10 +7,10 @@ from rich.console import Console
 
 from cortical.envs.sensors import shared_catalogue
 
-from . import pictures, runs, story
-from .episode import EpisodeRecord
+from . import pictures, runs, story, voting
 from .flags import Demo, Learn, Objects, Plot, Recognise, View, Vote
 from .records import RunFolder
+from .voting_picture import experiment_picture
 
 console = Console()
 
@@ -63,21 +63,38 @@ def recognise(arguments: Recognise) -> None:
 
 
 def vote(arguments: Vote) -> None:
-    """The same episodes with several numbers of columns."""
+    """The same episodes with several numbers of columns, topologies and lesions."""
     torch.set_num_threads(1)
     experiment = arguments.experiment
+    plan = _plan(arguments)
+    for setting in plan.settings:
+        voting.with_setting(experiment, setting, plan.kind)  # what makes no sense is told before anything is run
     known = _elsewhere(arguments)
     folder = _folder(arguments, "vote")
     maps = runs.learn(experiment, known or folder, arguments.names)
-    results: dict[int, list[EpisodeRecord]] = {}
-    for count in arguments.columns:
-        label = f"{count} column" + "s" * (count > 1)
-        results[count] = runs.recognise(
-            runs.with_columns(experiment, count), folder, maps, label, arguments.names, arguments.rotations
-        )
-    console.print(story.vote_table(results))
-    pictures.vote_picture(results, folder.path / "vote.png")
-    console.print(f"rows, traces and vote.png: {folder.path}")
+    where = (known or folder).path
+    records = voting.run_settings(experiment, maps, plan, folder, arguments.workers, where)
+    rows = voting.rows_of(records, plan.kind)
+    voting.write_table(rows, folder.path / "episodes.csv")
+    if arguments.table == "steps":
+        voting.write_table(voting.step_rows(records, plan.kind), folder.path / "steps.csv")
+    plain = {s.columns: some for s, some in records.items() if s[1:] == (plan.topologies[0], plan.lesions[0])}
+    several = len(plan.topologies) * len(plan.lesions) > 1
+    console.print(voting.experiment_table(rows) if several else story.vote_table(plain))
+    pictures.vote_picture(plain, folder.path / "vote.png")
+    experiment_picture(rows, folder.path / "voting.png")
+    console.print(f"rows, traces, tables, vote.png and voting.png: {folder.path}")
+
+
+def _plan(arguments: Vote) -> voting.Plan:
+    """The settings asked for; what isn't asked for is as the experiment has it."""
+    experiment = arguments.experiment
+    asked = ("all-to-all" if name == "all" else name for name in arguments.topology)
+    topologies = tuple(dict.fromkeys(asked)) or (experiment.lateral.topology,)
+    lesions = arguments.lesion or (experiment.lesion.share,)
+    kind = arguments.lesion_kind or experiment.lesion.kind
+    seeds = arguments.seeds or (experiment.seed,)
+    return voting.Plan(arguments.columns, topologies, lesions, kind, arguments.names, arguments.rotations, seeds)
 
 
 def view(arguments: View) -> None:

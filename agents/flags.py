@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from cortical.configs.schema import Experiment
+from cortical.configs.schema import Experiment, LesionKind, Topology
 
 Settings = Annotated[Experiment, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
 Switch = Annotated[bool, tyro.conf.FlagCreatePairsOff]
@@ -53,7 +53,7 @@ class Recognise:
 
 @dataclass
 class Vote:
-    """The same episodes with different numbers of columns."""
+    """The same episodes with different numbers of columns, topologies and lesions."""
 
     out: Path = Path("runs/vote")
     """Run folder; episodes already in it are not run again."""
@@ -62,9 +62,21 @@ class Vote:
     names: tuple[str, ...] = ()
     """Only these objects (default: all of the catalogue)."""
     rotations: int = 1
-    """Random poses per object."""
+    """Random poses per object and seed."""
+    seeds: tuple[int, ...] = ()
+    """Seeds of the poses (default: --seed)."""
     columns: tuple[int, ...] = (1, 2, 5, 9)
     """Numbers of columns to compare."""
+    topology: tuple[Topology | Literal["all"], ...] = ()
+    """Graphs to compare, all = all-to-all (default: --lateral.topology)."""
+    lesion: tuple[float, ...] = ()
+    """Shares of the columns that are struck, to compare (default: --lesion.share)."""
+    lesion_kind: LesionKind | None = None
+    """What strikes them (default: --lesion.kind)."""
+    table: Literal["episodes", "steps"] = "episodes"
+    """steps: besides the table with a row an episode, one with a row per column and step."""
+    workers: int = 1
+    """Processes that play episodes."""
     experiment: Settings = field(default_factory=Experiment)
 
 
