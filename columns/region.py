@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 
 import torch
 
-from . import robust, surprise
+from . import exchange, robust, surprise
 from .column import Column
+from .events import Events
 from .evidence import refine
 from .evidence.hypotheses import Hypotheses, join, move, nothing, prune, strongest, without_repeats
 from .lateral import Lateral, consensus, log_odds
 from .messages import Consensus, Movement, Pose, Sensation, Vote
+from .sent import Sent
 
 SEEDING = 3  # sensations that always suggest new poses; later ones do when the best pose explains them badly
 OUTLIER = math.log(0.03)  # nats of a reading that no pose explains
@@ -42,6 +44,7 @@ class Belief:
     doubt : (g,) nats, what newer sensations said against the best pose, see `surprise`
     prior : (g, objects + 1), log, what was believed of the object before it was moved; None: it never was
     heed : (g, m) how far each column's vote counts, 0 ... 1; None: all do
+    sent : what the others know of each column's votes, where these are events; None: all of them, at once
     """
 
     memories: tuple[Any, ...]
@@ -52,6 +55,7 @@ class Belief:
     doubt: torch.Tensor | None = None
     prior: torch.Tensor | None = None
     heed: torch.Tensor | None = None
+    sent: Sent | None = None
 
 
 class Answer(NamedTuple):
@@ -75,6 +79,7 @@ class Region:
     watchful : notice by prediction error that the object itself was moved, and find its new pose
     all_nominate : every kind suggests poses, not the first alone that has some: for kinds with maps of their own
     robust : don't heed columns that contradict most others, see `robust`
+    events : columns say only what the others can't work out; None: all of it, at once
     """
 
     kinds: tuple[Column, ...]
@@ -86,6 +91,7 @@ class Region:
     watchful: bool = False
     all_nominate: bool = False
     robust: bool = False
+    events: Events | None = None
 
     def __post_init__(self) -> None:
         columns = sum(kind.columns for kind in self.kinds)
@@ -96,7 +102,11 @@ class Region:
 
     def begin(self, groups: int = 1) -> Belief:
         """The belief before anything was sensed."""
-        return Belief(tuple(k.begin(groups) for k in self.kinds), nothing(groups, self.kinds[0].device))
+        return Belief(
+            tuple(k.begin(groups) for k in self.kinds),
+            nothing(groups, self.kinds[0].device),
+            sent=exchange.begin(self, groups),
+        )
 
     def step(self, belief: Belief, sensation: Sensation, movement: Movement | None = None) -> Belief:
         """One clock step of all columns: sensation (g, m), m over all kinds in order."""
@@ -107,13 +117,14 @@ class Region:
         )
         ballot = move(belief.ballot, movement.object_motion if movement else None)
         belief = replace(belief, memories=memories, ballot=ballot, steps=belief.steps + 1)
+        belief = exchange.sensed(self, belief, movement)
         if self.watchful:
             belief = surprise.watched(self, belief)
             ballot = belief.ballot
-        weighed = self._weigh_newest(belief, ballot)
+        belief, weighed = self._weigh_newest(belief, ballot)
         if self._needs_seeds(belief) or self._surprised(ballot, weighed):
-            weighed = self._widen(belief, weighed)
-        return self._settle(belief, weighed)
+            belief, weighed = self._widen(belief, weighed)
+        return exchange.aged(self._settle(belief, weighed))
 
     def share(self, steps: int) -> float:
         """Share of the evidence of so many sensations that counts when beliefs are formed, fitted to how often the best
@@ -158,11 +169,12 @@ class Region:
         votes = self.vote(belief, ballot, curved=False).log_evidence
         return replace(belief, heed=robust.heeded(votes, ballot, self.met(belief), len(self.objects)))
 
-    def _weigh_newest(self, belief: Belief, ballot: Hypotheses) -> Hypotheses:
+    def _weigh_newest(self, belief: Belief, ballot: Hypotheses) -> tuple[Belief, Hypotheses]:
         if len(ballot) == 0:
-            return ballot
-        gained = self.vote(belief, ballot, newest=True, curved=False).log_evidence.sum(1)
-        return replace(ballot, log_evidence=ballot.log_evidence + gained)
+            return belief, ballot
+        gained = self.vote(belief, ballot, newest=True, curved=False).log_evidence
+        belief, gained = exchange.newest(self, belief, ballot, gained)
+        return belief, replace(ballot, log_evidence=ballot.log_evidence + gained.sum(1))
 
     def _needs_seeds(self, belief: Belief) -> bool:
         if belief.steps <= SEEDING or belief.fit is None:
@@ -179,20 +191,22 @@ class Region:
         explained = (gained > UNEXPECTED) & (after.log_evidence > after.log_evidence.amax(1, keepdim=True) - RIVAL)
         return bool(((gained.gather(1, best)[:, 0] < UNEXPECTED) & ~explained.any(1)).any())
 
-    def _widen(self, belief: Belief, ballot: Hypotheses) -> Hypotheses:
+    def _widen(self, belief: Belief, ballot: Hypotheses) -> tuple[Belief, Hypotheses]:
         """Poses that the sensations suggest, weighed by everything remembered, put on the ballot too."""
         limit = self.first_cap if belief.steps == 1 else self.first_cap // 4
         favour = None if belief.consensus is None else belief.consensus.log_posterior[:, :-1]
         for kind, memory in zip(self.kinds, belief.memories, strict=True):
             seeds = kind.nominate(memory, limit, favour)
             if len(seeds):
-                total = self.vote(belief, seeds, curved=False).log_evidence.sum(1)
+                said = self.vote(belief, seeds, curved=False).log_evidence
+                belief, said = exchange.seeds(self, belief, seeds, said)
+                total = said.sum(1)
                 alive = seeds.log_evidence > -math.inf
                 total = total + refine.log_prior_mass(seeds)
                 ballot = join(ballot, replace(seeds, log_evidence=torch.where(alive, total, -math.inf)))
                 if not self.all_nominate:
                     break
-        return replace(ballot, pivot=self._pivot(belief))
+        return belief, replace(ballot, pivot=self._pivot(belief))
 
     def _pivot(self, belief: Belief) -> torch.Tensor:
         pairs = zip(self.kinds, belief.memories, strict=True)
@@ -208,20 +222,22 @@ class Region:
             ballot = prune(ballot, self.first_cap)
             own = ballot.log_evidence[:, None]
             return replace(belief, ballot=ballot, consensus=self._agree(belief, ballot, own, own))
-        ballot = replace(prune(ballot, self._cap(belief.steps), objects=objects), pivot=self._pivot(belief))
+        order = strongest(ballot, self._cap(belief.steps), objects=objects)
+        belief, ballot = exchange.keep(belief, order), replace(ballot.take(order), pivot=self._pivot(belief))
         if self.robust:
             belief = self._heeding(belief, ballot)
         for _ in range(2 if belief.steps <= SEEDING else 1):
-            votes = self.lateral.pool(self.vote(belief, ballot, misses=False))
+            belief, votes = exchange.votes(self, belief, ballot, self.vote(belief, ballot, misses=False), "refining")
+            votes = self.lateral.pool(votes)
             ballot = refine.step(ballot, votes.slope, votes.information)
-        votes = self.vote(belief, ballot)
+        belief, votes = exchange.votes(self, belief, ballot, self.vote(belief, ballot), "deciding")
         total = self.lateral.pool(votes)
         ballot = refine.with_evidence(ballot, total.log_evidence, total.information)
         order = strongest(without_repeats(ballot), self._cap(belief.steps + 1), objects=objects)
-        survivors = ballot.take(order)
+        survivors, belief = ballot.take(order), exchange.keep(belief, order)
         views, alone = self._beliefs_of_columns(votes, survivors.log_evidence, total, order)
         known = self._known(belief, ballot, votes.log_evidence)
-        met = self.met(belief) @ self.lateral.heard.to(total.log_evidence)
+        met = exchange.weights(self, belief)[0] @ self.lateral.heard.to(total.log_evidence)
         fit = total.log_evidence.gather(1, order[:, :1])[:, 0] / met.clamp(min=1e-3)
         fit = torch.where(met > 0, fit, math.inf)
         consensus = self._agree(belief, survivors, views, alone, known)
@@ -250,18 +266,22 @@ class Region:
             return belief
         ballot = belief.ballot
         named = torch.where(ballot.obj == belief.consensus.object_index[:, None], ballot.log_evidence, -math.inf)
-        few = prune(replace(ballot, log_evidence=named), POLISHED)
+        order = strongest(replace(ballot, log_evidence=named), POLISHED)
+        few = replace(ballot, log_evidence=named).take(order)
         if len(few) == 0:
             return belief  # no pose is left
+        told = exchange.keep(belief, order)
         for _ in range(POLISHING):
-            votes = self.lateral.pool(self.vote(belief, few, misses=False))
+            told, votes = exchange.votes(self, told, few, self.vote(belief, few, misses=False), "refining")
+            votes = self.lateral.pool(votes)
             few = refine.step(few, votes.slope, votes.information)
-        votes = self.lateral.pool(self.vote(belief, few))
+        told, votes = exchange.votes(self, told, few, self.vote(belief, few), "deciding")
+        votes = self.lateral.pool(votes)
         few = refine.with_evidence(few, votes.log_evidence, votes.information)
         row = few.log_evidence.argmax(1)
         at = torch.arange(len(row), device=row.device)
         pose = Pose(few.location[at, row], few.rotation[at, row])
-        return replace(belief, consensus=replace(belief.consensus, pose=pose))
+        return exchange.spent(replace(belief, consensus=replace(belief.consensus, pose=pose)), told)
 
     def _beliefs_of_columns(
         self, votes: Vote, evidence: torch.Tensor, total: Vote, order: torch.Tensor
@@ -282,6 +302,11 @@ class Region:
         met = torch.cat([kind.met(memory) for kind, memory in pairs], 1).float()
         return met if belief.heed is None else met * belief.heed
 
+    def unknown(self, belief: Belief) -> torch.Tensor:
+        """(g, m, objects) nats of what each column remembers, were it of one object that isn't known."""
+        pairs = zip(self.kinds, belief.memories, strict=True)
+        return torch.cat([kind.unknown(memory) for kind, memory in pairs], 1)
+
     def _cap(self, steps: int) -> int:
         """Poses kept after so many sensations: the fewer, the more readings there are to tell them by."""
         readings = steps * sum(kind.columns for kind in self.kinds)
@@ -296,6 +321,8 @@ class Region:
         pairs, chance = zip(self.kinds, belief.memories, strict=True), math.log(len(self.objects))
         own = torch.cat([kind.unknown(memory) for kind, memory in pairs], 1).to(votes)
         own = own if belief.heed is None else own * belief.heed.to(own)[..., None]
+        chance, (met, own) = math.log(len(self.objects)), exchange.weights(self, belief)
+        met, own = met.to(votes), own.to(votes)
         alone = votes - own.gather(2, ballot.obj[:, None].expand_as(votes))
         alive, overlooked = ballot.log_evidence > -math.inf, -OVERLOOKED * belief.steps
 
@@ -303,7 +330,7 @@ class Region:
             best = torch.where(alive if better.ndim == 2 else alive[:, None], better, -math.inf).amax(-1)
             return (self.share(belief.steps) * best - chance).clamp(min=overlooked) * (met > 0)
 
-        met, heard = self.met(belief).to(votes), self.lateral.heard.to(votes)
+        heard = self.lateral.heard.to(votes)
         together = odds(torch.einsum("j,gjb->gb", heard, alone), met @ heard)
         if votes.shape[1] == 1:
             return together, None, None
@@ -327,7 +354,7 @@ class Region:
     def _floors(self, belief: Belief) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Evidence of an object if all readings were outliers: of the region, the columns after and before the
         exchange."""
-        own = OUTLIER * self.met(belief)
+        own = OUTLIER * exchange.weights(self, belief)[0]
         return own @ self.lateral.heard.to(own), self.lateral.exchange(own), own
 
     def _ignorant(self, belief: Belief, ballot: Hypotheses) -> Consensus:
