@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from cortical.columns.column import Column
+from cortical.columns.events import Events
 from cortical.columns.evidence.atlas import Atlas
 from cortical.columns.evidence.column import EvidenceColumn
 from cortical.columns.lateral import Lateral, topology
@@ -29,8 +30,10 @@ def build_region(experiment: Experiment, maps: dict[str, ObjectMap]) -> Region:
     columns = experiment.eye.columns + experiment.touch.fingers
     kinds = _kinds(experiment, maps)
     trust = column.trust if experiment.eye.columns else column.trust * TOUCH_ALONE
-    lateral, is_robust = _lateral(experiment, columns), experiment.lateral.pooling == "robust"
-    return Region(kinds, lateral, tuple(maps), column.first_cap, column.keep, trust, column.watchful, is_robust)
+    return Region(
+        kinds, _lateral(experiment, columns), tuple(maps), column.first_cap, column.keep, trust, column.watchful,
+        robust=experiment.lateral.pooling == "robust", events=_events(experiment),
+    )  # fmt: skip
 
 
 def _lateral(experiment: Experiment, columns: int) -> Lateral:
@@ -41,6 +44,13 @@ def _lateral(experiment: Experiment, columns: int) -> Lateral:
     if wanted.topology == "all-to-all" and columns > 1:
         return Lateral.all_to_all(columns)
     return Lateral.over(topology(wanted.topology, columns, experiment.seed), wanted.rounds)
+
+
+def _events(experiment: Experiment) -> Events | None:
+    """How columns speak; None if all say everything at once."""
+    vote = experiment.lateral
+    events = Events(vote.eps, vote.loss, vote.delay, vote.slowest, seed=experiment.seed)
+    return None if events == Events(seed=experiment.seed) else events
 
 
 def _kinds(experiment: Experiment, maps: dict[str, ObjectMap]) -> tuple[Column, ...]:

@@ -34,7 +34,7 @@ class Traffic:
     dense_entries: Tensor
     dense_bytes: Tensor
 
-    def plus(self, events: tuple[Tensor, Tensor, Tensor], dense: tuple[Tensor, Tensor, Tensor]) -> "Traffic":
+    def plus(self, events: tuple[Tensor, ...], dense: tuple[Tensor, ...]) -> "Traffic":
         """With more messages, entries and bytes, (g,) each."""
         now = self.messages, self.entries, self.bytes, self.dense_messages, self.dense_entries, self.dense_bytes
         return Traffic(*(a + b for a, b in zip(now, (*events, *dense), strict=True)))

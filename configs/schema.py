@@ -115,6 +115,14 @@ class LateralConfig:
     """Exchanges per sensation; 0: as many as the graph needs to agree."""
     pooling: Pooling = "sum"
     """sum: evidence adds up; robust: columns that contradict what most of the others find are heeded less."""
+    eps: float = 0.0
+    """Nats by which a vote may differ from what the others can work out before it is sent; 0: every vote is sent."""
+    loss: float = 0.0
+    """Probability that a message between columns gets lost."""
+    delay: int = 0
+    """Sensations by which messages may be late: each column has its own delay, from 0 to this."""
+    slowest: int = 1
+    """Each column speaks at its own rate: at every sensation, every second, ... or every one of this many."""
 
 
 @dataclass(frozen=True)
