@@ -171,21 +171,34 @@ def _say(
 ) -> tuple[Tensor, Sent]:  # fmt: skip
     """One message of each column about one part of its vote: what the others hold after it, and the cost."""
     before, rest = known, truth - known
-    offset = rest.new_zeros(rest.shape[:2])
-    if events.eps > 0 and reach is None and rest.shape[2]:
-        offset = rest.median(2).values
-        offset = torch.where(offset.abs() > events.eps, offset, 0.0)
-        known = known + offset[..., None]
-        rest = truth - known
+    offset = _common(events, rest, limit, reach)
+    known = known + offset[:, :, None]
     wanted = truth != known if reach is None else (truth != known).flatten(3).any(-1)
     if events.eps > 0:
-        wanted = wanted & (_weight(rest, reach) > limit)
-    speaks = events.ticks(truth.shape[1], step)[None] & (wanted.any(2) | (offset != 0))
+        wanted = wanted & (_weight(truth - known, reach) > limit)
+    common = offset != 0 if reach is None else offset.flatten(2).any(-1)
+    speaks = events.ticks(truth.shape[1], step)[None] & (wanted.any(2) | common)
     heard = speaks & ~_lost(events, sent, truth.shape[:2])
-    exact = known + rest.bfloat16().to(rest) if events.short else truth
+    exact = known + (truth - known).bfloat16().to(truth) if events.short else truth
     sends = wanted.view(*wanted.shape, *[1] * (truth.ndim - 3))
     after = torch.where(_like(heard, known), torch.where(sends, exact, known), before)
-    return after, _counted(events, sent, name, wanted & speaks[..., None], speaks, offset)
+    return after, _counted(events, sent, name, wanted & speaks[..., None], speaks, common)
+
+
+def _common(events: Events, rest: Tensor, limit: Tensor, reach: Tensor | None) -> Tensor:
+    """(g, m, ...) by how much all that is known of a column's vote is raised at once: its log-evidence by the usual
+    error, its information by that at the leading pose, where this leaves less to be sent. One reading, seen from poses
+    that fit it, informs of them all alike."""
+    offset = rest.new_zeros(rest.shape[:2] + rest.shape[3:])
+    if events.eps == 0 or rest.shape[2] == 0 or rest.ndim == 4:
+        return offset
+    if reach is None:
+        usual = rest.median(2).values
+        return torch.where(usual.abs() > events.eps, usual, 0.0)
+    leader = limit.argmin(2).view(-1, 1, 1, 1, 1).expand(-1, rest.shape[1], 1, 6, 6)
+    leading = rest.gather(2, leader)
+    left, alone = ((_weight(x, reach) > limit).sum(2) for x in (rest - leading, rest))
+    return torch.where((left + 1 < alone)[..., None, None], leading[:, :, 0], offset)
 
 
 def _like(flag: Tensor, x: Tensor) -> Tensor:
@@ -210,13 +223,13 @@ def _lost(events: Events, sent: Sent, shape: torch.Size) -> Tensor:
     return (torch.rand(shape, generator=draw) < events.loss).to(sent.at.pivot.device)
 
 
-def _counted(events: Events, sent: Sent, name: str, wanted: Tensor, speaks: Tensor, offset: Tensor) -> Sent:
+def _counted(events: Events, sent: Sent, name: str, wanted: Tensor, speaks: Tensor, common: Tensor) -> Sent:
     """With the cost of a message of each column about one part of its vote."""
     size, (columns, rows) = NUMBERS[name] * events.width, wanted.shape[1:]
     entries = wanted.sum(2)
     place = torch.minimum(entries * PLACE, torch.full_like(entries, math.ceil(rows / 8)))
     place = torch.where(entries == rows, 0, place)  # all of them, in order
-    length = (HEADER * speaks + entries * size + place + (offset != 0) * speaks * events.width).sum(1)
+    length = (HEADER * speaks + entries * size + place + (common & speaks) * size).sum(1)
     full = columns * (HEADER + rows * NUMBERS[name] * 4)
     dense = tuple(torch.full_like(length, x) for x in (columns, columns * rows, full))
     traffic = sent.traffic.plus((speaks.sum(1), entries.sum(1), length), dense)
