@@ -49,8 +49,8 @@ def _draw(axes: Axes, rows: Sequence[Row], name: str) -> None:
         low, middle, high = np.array(found).T
         place = np.array(counts) * 2 ** (0.06 * (k - (len(topologies) - 1) / 2))
         axes.errorbar(
-            place, middle, np.maximum(0.0, [middle - low, high - middle]), label=topology, color=PALETTE[k % len(PALETTE)], lw=1.8,
-            marker="o", ms=4.5, capsize=2.5, elinewidth=1,
+            place, middle, np.maximum(0.0, [middle - low, high - middle]), label=topology,
+            color=PALETTE[k % len(PALETTE)], lw=1.8, marker="o", ms=4.5, capsize=2.5, elinewidth=1,
         )  # fmt: skip
     axes.set_xscale("log", base=2)
     axes.set_xticks(counts, [str(count) for count in counts])
