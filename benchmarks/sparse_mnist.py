@@ -10,8 +10,8 @@ deviations above the mean; the noise score is the number of test images recognis
 - static : sparse weights in a packed mask, and k winners; set, rigl : the same, and connectivity is learnt inside banks
 
 The defaults are what one core does in a few minutes, and far less than the published protocol has: one seed instead of
-10, 25,000 images to learn from instead of all, 3 epochs instead of 10 to 15 (so the step size falls faster, to 0.6 of it
-an epoch), no first epoch of batch 4, and as many winners at test as while learning instead of 1.5 times as many. The
+10, 25,000 images to learn from instead of all, 3 epochs instead of 10 to 15 (so the step size falls faster, by 0.6
+each), no first epoch of batch 4, and as many winners at test as while learning instead of 1.5 times as many. The
 committed figures are those of the defaults: no deviation over seeds. For more: --seeds 5 --images 50000 --epochs 10
 --decay 0.8.
 
@@ -202,7 +202,7 @@ def main() -> None:
     against = {other: interval(folder, best, other, args.seeds) for other in ("dense", "dropout")}
     net = restored(best, 0, settings, folder)
     assert isinstance(net, SparseNet)
-    weights = sum(len(layer.weight) for _, layer in net.sparse_layers()) + net.out.weight.numel()
+    weights = sum(len(layer.weight) for layer in (net.conv.kernel, net.fc, net.out))
     said = {
         "best_sparse": best,
         **{f"test_{method}": round(float(row["test"]), 2) for method, row in table.items()},

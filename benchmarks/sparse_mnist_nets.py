@@ -8,6 +8,7 @@ boosted while learning, by channel in the convolution, and weights in packed mas
 import copy
 import gzip
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -128,8 +129,9 @@ class SparseNet(nn.Module):
         return won
 
     def sparse_layers(self) -> list[tuple[nn.Module, SparseLinear]]:
-        """Layers that learn connectivity: what is watched, and what is rewired."""
-        return [(self.conv, self.conv.kernel), (self.fc, self.fc)]
+        """Layers that can learn connectivity, since not all weights exist: what is watched, and what is rewired."""
+        pairs = [(self.conv, self.conv.kernel), (self.fc, self.fc)]
+        return [pair for pair in pairs if pair[1].density < 1.0]
 
     def quick(self, conv: str) -> Callable[[Tensor], Tensor]:
         """The same function at batch 1, x : (1, 1, 28, 28) -> (10,), without gradient: selection and product are one
@@ -218,10 +220,10 @@ def _step(net: Net, optimizer: torch.optim.Optimizer, batch: Digits, method: str
         F.cross_entropy(net(batch.images), batch.labels).backward()
         optimizer.step()
         return []
-    (conv, kernel), (fc, _) = net.sparse_layers()
-    with watching(conv) as seen, watching(fc) as hidden:
+    layers = net.sparse_layers()
+    with ExitStack() as stack:
+        seen = [stack.enter_context(watching(watched)) for watched, _ in layers]
         F.cross_entropy(net(batch.images), batch.labels).backward()
     optimizer.step()
-    share = cosine_share(step, end)
-    pairs = (kernel, seen), (net.fc, hidden)
-    return [rigl(layer, given.gradient(), share, optimizer).turnover for layer, given in pairs]
+    pairs = zip(layers, seen, strict=True)
+    return [rigl(layer, given.gradient(), cosine_share(step, end), optimizer).turnover for (_, layer), given in pairs]
