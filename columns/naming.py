@@ -34,6 +34,7 @@ STRENGTH = 1.0  # s: episodes that the prior is worth
 KEPT = 8  # motions remembered of each pair of objects, the newest
 TOGETHER = 0.5  # joint probability from which a pair's poses are believed to be of one thing
 SAME_TURN, SAME_SHIFT = 0.2, 0.010  # radians, metres: motions that agree
+OFF_TURN, OFF_SHIFT = 0.15, 0.006  # radians, metres an axis: by how much one motion is off
 CHANCE = 0.05  # that one more motion agrees with a frame that is wrong
 CANDIDATES = 3  # of your objects that one of mine may be, weighed at their poses
 
@@ -47,6 +48,7 @@ class Dictionary:
     candidate : (o, c) int64, your objects that mine may be and whose frames are known, the likeliest first
     frame : (o, c) mine_from_yours of each
     sure : (o, c) how probable it is that this frame is right; 0 where none is known
+    turn_sd, shift_sd : (o, c) radians and metres, by how much a right one is off
     """
 
     yours: Tensor
@@ -54,6 +56,8 @@ class Dictionary:
     candidate: Tensor
     frame: Pose
     sure: Tensor
+    turn_sd: Tensor
+    shift_sd: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +154,15 @@ class Naming:
         candidate = likely.topk(min(CANDIDATES, likely.shape[1]), dim=1).indices
         rows = torch.arange(len(candidate))[:, None]
         motion = Pose(self.motion.location[rows, candidate], self.motion.rotation[rows, candidate])
-        frame, agreeing = mean_motion(motion, self.seen[rows, candidate].clamp(max=KEPT))
-        return Dictionary(yours.float(), self.log_mine().float(), candidate, frame, _sure(agreeing))
+        frame, agreeing, turn_sd, shift_sd = mean_motion(motion, self.seen[rows, candidate].clamp(max=KEPT))
+        return Dictionary(
+            yours.float(), self.log_mine().float(), candidate, frame, _sure(agreeing), turn_sd, shift_sd
+        )  # fmt: skip
 
 
-def mean_motion(motion: Pose, count: Tensor) -> tuple[Pose, Tensor]:
-    """The mean of the largest group of motions that agree, and of how many it is the mean.
+def mean_motion(motion: Pose, count: Tensor) -> tuple[Pose, Tensor, Tensor, Tensor]:
+    """The mean of the largest group of motions that agree, of how many it is the mean, and its standard errors, radians
+    and metres, by the scatter of the group and one motion more that is off as usual.
 
     motion : (..., k) rigid motions, of which the first `count` (...) are given; where none is, the identity and 0
     """
@@ -173,7 +180,13 @@ def mean_motion(motion: Pose, count: Tensor) -> tuple[Pose, Tensor]:
     share = weight / total.clamp(min=1)[..., None]
     mean = nearest_rotation((share[..., None, None] * rotation).sum(-3))
     mean = torch.where((total == 0)[..., None, None], torch.eye(3).to(mean), mean)
-    return Pose((share[..., None] * location).sum(-2), mean), total
+    middle_of = (share[..., None] * location).sum(-2)
+    off = rotation_angle(rotation, mean[..., None, :, :]), (location - middle_of[..., None, :]).norm(dim=-1)
+    turn_sd, shift_sd = (
+        (((weight * each**2).sum(-1) / 3 + usual**2) / (total + 1) / total.clamp(min=1)).sqrt()
+        for each, usual in zip(off, (OFF_TURN, OFF_SHIFT), strict=True)
+    )
+    return Pose(middle_of, mean), total, turn_sd, shift_sd
 
 
 def _sure(agreeing: Tensor) -> Tensor:

@@ -180,7 +180,9 @@ class Translated:
         pose = held @ frame
         many = candidate.shape[-1]
         rest = {
-            name: getattr(ballot, name).repeat_interleave(many, 1) for name in ("log_evidence", "turn_sd", "shift_sd")
+            "log_evidence": ballot.log_evidence.repeat_interleave(many, 1),
+            "turn_sd": torch.hypot(ballot.turn_sd[..., None], d.turn_sd[obj]).flatten(1),
+            "shift_sd": torch.hypot(ballot.shift_sd[..., None], d.shift_sd[obj]).flatten(1),
         }
         placed = (x.flatten(1, 2).contiguous() for x in (candidate, pose.rotation, pose.location))
         names = d.yours[:-1].gather(1, d.candidate) + d.sure.log()
