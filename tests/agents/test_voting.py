@@ -100,7 +100,7 @@ def test_it_is_drawn(records, tmp_path):
 
 
 def test_a_setting_that_makes_no_sense_is_refused(maps):
-    with pytest.raises(ConfigError, match="lesion.share"):
+    with pytest.raises(ConfigError, match=r"lesion\.share"):
         run_experiment(EXPERIMENT, maps, Plan((2,), lesions=(1.5,)))
     with pytest.raises(ConfigError, match="nothing would be sensed"):
         run_experiment(EXPERIMENT, maps, Plan((0,)))
