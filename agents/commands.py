@@ -5,6 +5,7 @@ import webbrowser
 import torch
 from rich.console import Console
 
+from cortical.configs.schema import Topology
 from cortical.envs.sensors import shared_catalogue
 
 from . import pictures, runs, story, voting
@@ -89,7 +90,7 @@ def vote(arguments: Vote) -> None:
 def _plan(arguments: Vote) -> voting.Plan:
     """The settings asked for; what isn't asked for is as the experiment has it."""
     experiment = arguments.experiment
-    asked = ("all-to-all" if name == "all" else name for name in arguments.topology)
+    asked: list[Topology] = ["all-to-all" if name == "all" else name for name in arguments.topology]
     topologies = tuple(dict.fromkeys(asked)) or (experiment.lateral.topology,)
     lesions = arguments.lesion or (experiment.lesion.share,)
     kind = arguments.lesion_kind or experiment.lesion.kind

@@ -11,7 +11,7 @@ import csv
 import io
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import product
@@ -73,11 +73,16 @@ Records = dict[Setting, list[EpisodeRecord]]
 
 
 def run_experiment(
-    experiment: Experiment, maps: dict[str, ObjectMap], plan: Plan, folder: RunFolder | None = None, workers: int = 1
+    experiment: Experiment,
+    maps: dict[str, ObjectMap],
+    plan: Plan,
+    folder: RunFolder | None = None,
+    workers: int = 1,
+    show: bool = True,
 ) -> list[Row]:
-    """A row for every episode and setting. With a run folder, episodes in it aren't run again; with more than one
-    worker they run in processes of their own, which read the maps from that folder."""
-    return rows_of(run_settings(experiment, maps, plan, folder, workers), plan.kind)
+    """A row for every episode and setting, with a progress bar if it is to `show`. With a run folder, episodes in it
+    aren't run again; with more than one worker they run in processes of their own, which read the maps from it."""
+    return rows_of(run_settings(experiment, maps, plan, folder, workers, show=show), plan.kind)
 
 
 def run_settings(
@@ -87,6 +92,7 @@ def run_settings(
     folder: RunFolder | None = None,
     workers: int = 1,
     maps_in: Path | None = None,
+    show: bool = True,
 ) -> Records:
     """The episodes of every setting, with their traces. Raises ConfigError for a setting that makes no sense.
 
@@ -99,7 +105,8 @@ def run_settings(
     if workers > 1 and where is None:
         raise ValueError("worker processes read maps from a folder: give one, or take workers=1")
     done: dict[str, dict[Key, EpisodeRecord]] = {}
-    with _player(experiment, workers, maps, where) as run_all, progress("voting", len(wanted) * len(keys)) as advance:
+    bar = progress("voting", len(wanted) * len(keys)) if show else nullcontext(lambda word: None)
+    with _player(experiment, workers, maps, where) as run_all, bar as advance:
         for label, asked in wanted.items():
             there = folder.episodes(label) if folder else {}
             done[label] = {key: there[key] for key in keys if key in there}

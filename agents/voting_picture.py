@@ -48,9 +48,10 @@ def _draw(axes: Axes, rows: Sequence[Row], name: str) -> None:
         found = [interval(rows_at(rows, count, topology), name) for count in counts]
         low, middle, high = np.array(found).T
         place = np.array(counts) * 2 ** (0.06 * (k - (len(topologies) - 1) / 2))
+        ends = np.maximum(0.0, [middle - low, high - middle])  # rounding may put an end on the wrong side
         axes.errorbar(
-            place, middle, np.maximum(0.0, [middle - low, high - middle]), label=topology,
-            color=PALETTE[k % len(PALETTE)], lw=1.8, marker="o", ms=4.5, capsize=2.5, elinewidth=1,
+            place, middle, ends, label=topology, color=PALETTE[k % len(PALETTE)], lw=1.8, marker="o", ms=4.5,
+            capsize=2.5, elinewidth=1,
         )  # fmt: skip
     axes.set_xscale("log", base=2)
     axes.set_xticks(counts, [str(count) for count in counts])
@@ -71,7 +72,7 @@ def interval(rows: Sequence[Row], name: str) -> tuple[float, float, float]:
         return 100 * low, 100 * right / max(1, len(rows)), 100 * high
     values = np.array([row[name] for row in rows if row["correct"] or name == "sensations"], float)
     if not len(values):
-        return (float("nan"),) * 3
+        return np.nan, np.nan, np.nan
     middle = np.mean if name == "sensations" else np.median
     drawn = values[np.random.default_rng(0).integers(len(values), size=(DRAWS, len(values)))]
     low, high = np.percentile(middle(drawn, axis=1), [2.5, 97.5])

@@ -38,7 +38,7 @@ from cortical.agents.rollout import make_agent, play
 from cortical.columns.symbolic import passive_touches, random_maps
 from cortical.columns.symbolic_policies import RandomTouches, touching
 from cortical.columns.symbolic_policies import play as touch
-from cortical.configs.schema import Experiment
+from cortical.configs.schema import Experiment, LesionKind, Pooling
 from cortical.envs.sensors import shared_catalogue
 
 COLUMNS = (1, 2, 4, 8, 16, 32, 64)
@@ -46,7 +46,7 @@ SPREAD = 30 / 7
 """Degrees between neighbouring patches: eight of them span 30."""
 WANTED = 0.90
 """Share of right guesses of the intact region at which lesions are judged."""
-LESIONS = {
+LESIONS: dict[str, tuple[LesionKind, float, Pooling]] = {
     "sound-robust": ("kill", 0.0, "robust"), "dead50": ("kill", 0.5, "sum"), "collude20": ("collude", 0.2, "sum"),
     "collude20-robust": ("collude", 0.2, "robust"), "conspire20": ("conspire", 0.2, "sum"),
     "conspire20-robust": ("conspire", 0.2, "robust"),
@@ -288,7 +288,9 @@ def main() -> None:
     names = learnt_names(args)
     jobs = [(part, args, name) for part in parts_of(args) for name in names]
     head = recognition.described(argparse.Namespace(**vars(args) | {"columns": 1}), experiment_of(args, "1-intact"))
+    usual = 3 if args.suite == "ycb77" else 10
     head["command"] = "python benchmarks/voting.py" + (" --objects $YCB" if args.objects else "")
+    head["command"] += f" --rotations {args.rotations}" if args.rotations != usual else ""
     head |= {"suite": args.suite, "rotations": args.rotations, "spread": SPREAD}
     found = published(args, head, episodes, jobs, summary)
     picture(found, len(names) * len(args.seeds) * args.rotations, args.output.with_suffix(".png"))

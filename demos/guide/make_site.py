@@ -30,6 +30,7 @@ PAGES = {
     "first_rollout": "First rollout",
     "one_column_learns_a_mug": "One column",
     "nine_columns_vote": "Nine columns",
+    "voting": "Many columns",
     "from_the_book": "From the book",
     "spaces": "Spaces",
     "seeing": "Seeing",
