@@ -224,12 +224,12 @@ class Region:
             return replace(belief, ballot=ballot, consensus=self._agree(belief, ballot, own, own))
         order = strongest(ballot, self._cap(belief.steps), objects=objects)
         belief, ballot = exchange.keep(belief, order), replace(ballot.take(order), pivot=self._pivot(belief))
-        if self.robust:
-            belief = self._heeding(belief, ballot)
         for _ in range(2 if belief.steps <= SEEDING else 1):
             belief, votes = exchange.votes(self, belief, ballot, self.vote(belief, ballot, misses=False), "refining")
             votes = self.lateral.pool(votes)
             ballot = refine.step(ballot, votes.slope, votes.information)
+        if self.robust:
+            belief = self._heeding(belief, ballot)
         belief, votes = exchange.votes(self, belief, ballot, self.vote(belief, ballot), "deciding")
         total = self.lateral.pool(votes)
         ballot = refine.with_evidence(ballot, total.log_evidence, total.information)
