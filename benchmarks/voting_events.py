@@ -79,6 +79,11 @@ def settings(args: argparse.Namespace) -> list[tuple[int, Events]]:
     return swept + [(m, Events(eps=args.chosen, **kind)) for m in args.disturbed for kind in DISTURBED]
 
 
+def key_of(columns: int, rule: Events) -> str:
+    """A setting as the name of a file."""
+    return f"{columns}-{rule.eps:g}-{rule.loss:g}-{rule.delay}-{rule.slowest}-{rule.short:d}"
+
+
 def experiment_of(args: argparse.Namespace, columns: int) -> Experiment:
     """Patches of one eye over the suite's objects."""
     suite = "ycb77" if args.objects else "default"
@@ -100,9 +105,9 @@ def agent_of(experiment: Experiment, root: Path) -> Agent:
 def episodes(job: replaying.Job) -> list[Row]:
     """All episodes of one object in one setting."""
     part, args, name = job
-    columns, rule = settings(args)[int(part)]
+    columns, rule = next(setting for setting in settings(args) if key_of(*setting) == part)
     agent = agent_of(experiment_of(args, columns), args.maps)
-    rotations = max(1, args.rotations // 2) if columns >= LARGE else args.rotations
+    rotations = max(1, args.rotations // 2) if columns >= LARGE or disturbed(asdict(rule)) else args.rotations
     return [_episode(agent, columns, rule, name, s, r) for s in args.seeds for r in range(rotations)]
 
 
@@ -142,7 +147,7 @@ def summary(rows: list[Row], chosen: float) -> dict[str, Any]:
         parts.setdefault(tuple(row[k] for k in keys), []).append(row)
     plain = {columns: parts[columns, 0.0, False, 0.0, 0, 1] for columns in {key[0] for key in parts}}
     found = [dict(zip(keys, key, strict=True)) | compared(part, plain[key[0]]) for key, part in parts.items()]
-    swept = [s for s in found if s["eps"] == chosen and not _disturbed(s)]
+    swept = [s for s in found if s["eps"] == chosen and not disturbed(s)]
     worst = {
         "event_bytes_ratio": min(s["bytes_ratio"] for s in swept),
         "event_loss_points": max(s["loss_points"] for s in swept),
@@ -151,12 +156,15 @@ def summary(rows: list[Row], chosen: float) -> dict[str, Any]:
     return {"eps": chosen, **worst, "settings": found}
 
 
-def _disturbed(setting: Row) -> bool:
+def disturbed(setting: Row) -> bool:
+    """Whether links fail, are slow or coarse."""
     return bool(setting["short"] or setting["loss"] or setting["delay"] or setting["slowest"] > 1)
 
 
 def compared(part: list[Row], plain: list[Row]) -> dict[str, Any]:
     """Figures of a setting's episodes, and against the same ones by synchronous voting."""
+    same = {_episode_of(row) for row in part}
+    plain = [row for row in plain if _episode_of(row) in same]
     right, before = (np.array([row["right"] for row in some], float) for some in (part, plain))
     sensations, usual = (np.array([row["sensations"] for row in some], float) for some in (part, plain))
     turned, dense = np.array([row["rotation_error_deg"] for row in part]), {}
@@ -178,6 +186,10 @@ def compared(part: list[Row], plain: list[Row]) -> dict[str, Any]:
     return result
 
 
+def _episode_of(row: Row) -> tuple[str, int, int]:
+    return row["object"], row["seed"], row["rotation_index"]
+
+
 def _interval(values: np.ndarray) -> tuple[float, float]:
     """95 % of a mean, by resampling the episodes with a fixed seed."""
     drawn = np.random.default_rng(0).integers(len(values), size=(2000, len(values)))
@@ -196,9 +208,6 @@ def described(args: argparse.Namespace) -> dict[str, Any]:
     asked = replaying.settings(args, "ycb77" if args.objects else "default", "information_gain")
     head = recognition.described(asked, experiment_of(args, args.columns[0]))
     command = "python benchmarks/voting_events.py" + (" --objects $YCB" if args.objects else "")
-    for name in ("columns", "eps", "seeds", "disturbed"):
-        command += f" --{name} " + " ".join(map(str, getattr(args, name)))
-    command += f" --chosen {args.chosen} --rotations {args.rotations}"
     return head | {"command": command, "spread_deg": recognition.rounded(SPREAD)}
 
 
@@ -206,7 +215,7 @@ def main() -> None:
     args = arguments()
     names = shared_catalogue(experiment_of(args, 1).world.objects).names[: args.few]
     recognition.learn(args, experiment_of(args, 1), names)
-    jobs = [(str(i), args, name) for i in range(len(settings(args))) for name in names]
+    jobs = [(key_of(*setting), args, name) for setting in settings(args) for name in names]
     found = replaying.published(args, described(args), episodes, jobs, lambda rows: summary(rows, args.chosen))
     voting_events_plot.picture(args.output)
     print(

@@ -48,7 +48,7 @@ class Events:
 
     eps : nats, see above
     loss : probability that a message is lost
-    delay : sensations by which messages may be late; each column has its own delay, 0 to this
+    delay : sensations by which messages may be late; each column has its own delay, 0 to this, the first none
     slowest : each column has its own period, 1 to this: sensations from tick to tick
     short : numbers are sent in 16 bits (bfloat16) instead of 32
     seed : of what is drawn, with the sensed place: columns' delays and periods, and what is lost
@@ -78,8 +78,9 @@ class Events:
         return (step + phase) % period == 0
 
     def late(self, columns: int) -> Tensor:
-        """(m,) int64, by how many sensations each column is late."""
-        return torch.randint(0, self.delay + 1, (columns,), generator=torch.Generator().manual_seed(self.seed + 1))
+        """(m,) int64, by how many sensations each column is late; the first, where the answer is read, is not."""
+        late = torch.randint(0, self.delay + 1, (columns,), generator=torch.Generator().manual_seed(self.seed + 1))
+        return late * (torch.arange(columns) > 0)
 
 
 def announced(sent: Sent, columns: int, seeds: int = 0) -> Sent:
@@ -95,7 +96,10 @@ def gained(events: Events, sent: Sent, truth: Tensor, ballot: Hypotheses, step: 
     sent = sent.carried(ballot)
     told, sent = _say(events, sent, "log_evidence", truth, torch.zeros_like(truth), _limit(events, ballot), step)
     vote = sent.told.vote
-    return replace(sent, told=replace(sent.told, vote=replace(vote, log_evidence=vote.log_evidence + told))), told
+    sent = replace(sent, told=replace(sent.told, vote=replace(vote, log_evidence=vote.log_evidence + told)))
+    if events.delay == 0:
+        return sent, told
+    return sent, torch.where(events.late(truth.shape[1])[None, :, None] > 0, 0.0, told)  # that comes with the votes
 
 
 def answered(events: Events, sent: Sent, truth: Tensor, seeds: Hypotheses, step: int) -> tuple[Sent, Tensor]:
@@ -107,7 +111,8 @@ def answered(events: Events, sent: Sent, truth: Tensor, seeds: Hypotheses, step:
         limits.append(events.eps * (1 + known.amax(1, keepdim=True) - known))
         said = said + torch.where((own - offset).abs() > limits[-1], own, offset)
     told, sent = _say(events, sent, "log_evidence", truth, torch.zeros_like(truth), torch.stack(limits, 1), step)
-    return sent.join(seeds, told), told
+    sent = sent.join(seeds, told)
+    return sent, told if events.delay == 0 else arrived(events, sent).vote.log_evidence[:, :, -len(seeds) :]
 
 
 def told(events: Events, sent: Sent, truth: Vote, ballot: Hypotheses, what: What, step: int) -> tuple[Sent, Vote]:

@@ -88,11 +88,13 @@ class Sent:
         return replace(self, told=told, past=tuple(past), at=self.at.take(order))
 
     def join(self, seeds: Hypotheses, evidence: Tensor) -> "Sent":
-        """With poses appended of which the columns told this log-evidence (g, m, n), and nothing before."""
-        silent = torch.zeros_like(evidence)
+        """With poses appended of which the columns told this log-evidence (g, m, n); of what they told before, that of
+        the new poses is taken to be each column's usual."""
+        usual = [k.vote.log_evidence for k in self.past]
+        usual = [x.median(2, keepdim=True).values if x.shape[2] else x.new_zeros(*x.shape[:2], 1) for x in usual]
         told, *past = (
-            replace(k, vote=replace(k.vote, log_evidence=torch.cat([k.vote.log_evidence, more], 2)))
-            for k, more in zip((self.told, *self.past), (evidence, *(silent for _ in self.past)), strict=True)
+            replace(k, vote=replace(k.vote, log_evidence=torch.cat([k.vote.log_evidence, more.expand_as(evidence)], 2)))
+            for k, more in zip((self.told, *self.past), (evidence, *usual), strict=True)
         )
         return replace(self, told=told, past=tuple(past), at=replace(join(self.at, seeds), pivot=self.at.pivot))
 
