@@ -45,7 +45,7 @@ from cortical.envs.sensors import shared_catalogue
 SPREAD = 30 / 7  # degrees between patches
 SPENT = ("messages", "entries", "bytes")
 DISTURBED = ({"short": True}, {"loss": 0.1}, {"loss": 0.3}, {"delay": 2}, {"slowest": 3})
-LARGE = 32  # columns from which on half of the poses are shown
+LARGE = 32  # columns from which on an episode costs most
 Row = dict[str, Any]
 
 
@@ -57,9 +57,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--chosen", type=float, default=0.2, help="eps of the bar, tuned on seeds from 100 on")
     parser.add_argument("--disturbed", type=int, nargs="*", default=[4], help="columns of the rows with loss and delay")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="published: 0 1 2; tune on 100 and up")
-    parser.add_argument(
-        "--rotations", type=int, default=2, help=f"poses per object and seed; a third from {LARGE} columns"
-    )
+    parser.add_argument("--rotations", type=int, default=1, help="poses per object and seed")
+    parser.add_argument("--whole", action="store_true", help=f"the whole curve for {LARGE} columns and more, too")
     parser.add_argument("--few", type=int, help="a try: only so many objects are shown")
     parser.add_argument("--maps", type=Path, default=Path("runs/maps"), help="where learnt maps are kept")
     parser.add_argument("--output", type=Path, help="result file (default: benchmarks/results/voting_events[...].json)")
@@ -75,8 +74,12 @@ def arguments() -> argparse.Namespace:
 
 def settings(args: argparse.Namespace) -> list[tuple[int, Events]]:
     """Numbers of columns and rules."""
-    swept = [(columns, Events(eps=eps)) for columns in args.columns for eps in sorted(args.eps)]
+    swept = [(m, Events(eps=eps)) for m in args.columns for eps in sorted(args.eps) if _affordable(args, m, eps)]
     return swept + [(m, Events(eps=args.chosen, **kind)) for m in args.disturbed for kind in DISTURBED]
+
+
+def _affordable(args: argparse.Namespace, columns: int, eps: float) -> bool:
+    return columns < LARGE or args.whole or eps in (0.0, args.chosen)
 
 
 def key_of(columns: int, rule: Events) -> str:
@@ -107,8 +110,7 @@ def episodes(job: replaying.Job) -> list[Row]:
     part, args, name = job
     columns, rule = next(setting for setting in settings(args) if key_of(*setting) == part)
     agent = agent_of(experiment_of(args, columns), args.maps)
-    rotations = max(1, args.rotations // 2) if columns >= LARGE or disturbed(asdict(rule)) else args.rotations
-    return [_episode(agent, columns, rule, name, s, r) for s in args.seeds for r in range(rotations)]
+    return [_episode(agent, columns, rule, name, s, r) for s in args.seeds for r in range(args.rotations)]
 
 
 def _episode(agent: Agent, columns: int, rule: Events, name: str, seed: int, rotation: int) -> Row:
@@ -163,8 +165,6 @@ def disturbed(setting: Row) -> bool:
 
 def compared(part: list[Row], plain: list[Row]) -> dict[str, Any]:
     """Figures of a setting's episodes, and against the same ones by synchronous voting."""
-    same = {_episode_of(row) for row in part}
-    plain = [row for row in plain if _episode_of(row) in same]
     right, before = (np.array([row["right"] for row in some], float) for some in (part, plain))
     sensations, usual = (np.array([row["sensations"] for row in some], float) for some in (part, plain))
     turned, dense = np.array([row["rotation_error_deg"] for row in part]), {}
@@ -184,10 +184,6 @@ def compared(part: list[Row], plain: list[Row]) -> dict[str, Any]:
         result[f"synchronous_{key}_per_recognised"] = dense[key] / known
         result[f"{key}_ratio"] = dense[key] / known / max(1e-9, cost[key] / named)
     return result
-
-
-def _episode_of(row: Row) -> tuple[str, int, int]:
-    return row["object"], row["seed"], row["rotation_index"]
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:
@@ -215,7 +211,8 @@ def main() -> None:
     args = arguments()
     names = shared_catalogue(experiment_of(args, 1).world.objects).names[: args.few]
     recognition.learn(args, experiment_of(args, 1), names)
-    jobs = [(key_of(*setting), args, name) for setting in settings(args) for name in names]
+    ordered = sorted(settings(args), key=lambda setting: setting[0])
+    jobs = [(key_of(*setting), args, name) for setting in ordered for name in names]
     found = replaying.published(args, described(args), episodes, jobs, lambda rows: summary(rows, args.chosen))
     voting_events_plot.picture(args.output)
     print(
