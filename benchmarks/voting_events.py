@@ -74,8 +74,10 @@ def arguments() -> argparse.Namespace:
 
 def settings(args: argparse.Namespace) -> list[tuple[int, Events]]:
     """Numbers of columns and rules."""
-    swept = [(m, Events(eps=eps)) for m in args.columns for eps in sorted(args.eps) if _affordable(args, m, eps)]
-    return swept + [(m, Events(eps=args.chosen, **kind)) for m in args.disturbed for kind in DISTURBED]
+    first = [(m, Events(eps=eps)) for m in args.columns for eps in (0.0, args.chosen)]
+    more = [(m, Events(eps=eps)) for m in args.columns for eps in sorted(args.eps) if _affordable(args, m, eps)]
+    links = [(m, Events(eps=args.chosen, **kind)) for m in args.disturbed for kind in DISTURBED]
+    return first + [setting for setting in more if setting not in first] + links
 
 
 def _affordable(args: argparse.Namespace, columns: int, eps: float) -> bool:
@@ -211,8 +213,7 @@ def main() -> None:
     args = arguments()
     names = shared_catalogue(experiment_of(args, 1).world.objects).names[: args.few]
     recognition.learn(args, experiment_of(args, 1), names)
-    ordered = sorted(settings(args), key=lambda setting: setting[0])
-    jobs = [(key_of(*setting), args, name) for setting in ordered for name in names]
+    jobs = [(key_of(*setting), args, name) for setting in settings(args) for name in names]
     found = replaying.published(args, described(args), episodes, jobs, lambda rows: summary(rows, args.chosen))
     voting_events_plot.picture(args.output)
     print(

@@ -8,14 +8,15 @@ entry of a pose when its true vote is more than
 nats from that, lag being how many nats the pose is behind the leader by what all know: an entry matters the less the
 further behind its pose is (send-on-delta: Miskowicz, Sensors 6, 2006, with a threshold of what is at stake). In nats,
 the log-evidence L counts as it is, a slope s and an information H by what they change within one sd of the pose,
-|sd s| and |sd H sd| / 2. What is off by the same for most poses is sent once, as an offset. Of poses that are new on
+|sd s| and |sd H sd| / 2. What is alike for most poses is sent once for all (`_common`). Of poses that are new on
 the ballot nothing is known: columns answer in turn, each knows what those before it said, and the lag of a pose is that
 of their sum with its own vote; a pose that is not answered has the offset of that answer, the column's usual vote.
 eps = 0 sends all that changed at all, and what the others know is the true vote, bit for bit.
 
 Columns may tick at different rates, and between ticks they say nothing new; a message may get lost, then the others
 keep what they knew (the column sees that in what they agree on, and says it at its next chance); or it is some
-sensations late, through a ring of what was told (`Sent.past`).
+sensations late, through a ring of what was told (`Sent.past`). Readings' places and suggested poses always arrive.
+Not counted: what a watchful region asks of the best pose alone (`surprise`).
 """
 
 import math
@@ -99,7 +100,8 @@ def gained(events: Events, sent: Sent, truth: Tensor, ballot: Hypotheses, step: 
     sent = replace(sent, told=replace(sent.told, vote=replace(vote, log_evidence=vote.log_evidence + told)))
     if events.delay == 0:
         return sent, told
-    return sent, torch.where(events.late(truth.shape[1])[None, :, None] > 0, 0.0, told)  # that comes with the votes
+    late = events.late(truth.shape[1]).to(truth.device)
+    return sent, torch.where(late[:, None] > 0, 0.0, told)  # of the late that comes with their votes
 
 
 def answered(events: Events, sent: Sent, truth: Tensor, seeds: Hypotheses, step: int) -> tuple[Sent, Tensor]:
@@ -144,7 +146,7 @@ def arrived(events: Events, sent: Sent) -> Known:
 
 def introduced(events: Events, sent: Sent, met: Tensor, unknown: Tensor, step: int) -> Sent:
     """After the columns that tick told how much they have sensed: readings (g, m) and nats (g, m, objects)."""
-    speaks = events.ticks(met.shape[1], step)[None]
+    speaks = events.ticks(met.shape[1], step).to(met.device)[None]
     told = replace(
         sent.told,
         met=torch.where(speaks, met, sent.told.met),
@@ -175,14 +177,12 @@ def _say(
     reach: Tensor | None = None,
 ) -> tuple[Tensor, Sent]:  # fmt: skip
     """One message of each column about one part of its vote: what the others hold after it, and the cost."""
-    before, rest = known, truth - known
-    offset = _common(events, rest, limit, reach)
-    known = known + offset[:, :, None]
+    before = known
+    known, common = _common(events, truth, known, limit, reach)
     wanted = truth != known if reach is None else (truth != known).flatten(3).any(-1)
     if events.eps > 0:
         wanted = wanted & (_weight(truth - known, reach) > limit)
-    common = offset != 0 if reach is None else offset.flatten(2).any(-1)
-    speaks = events.ticks(truth.shape[1], step)[None] & (wanted.any(2) | common)
+    speaks = events.ticks(truth.shape[1], step).to(truth.device)[None] & (wanted.any(2) | common)
     heard = speaks & ~_lost(events, sent, truth.shape[:2])
     exact = known + (truth - known).bfloat16().to(truth) if events.short else truth
     sends = wanted.view(*wanted.shape, *[1] * (truth.ndim - 3))
@@ -190,20 +190,23 @@ def _say(
     return after, _counted(events, sent, name, wanted & speaks[..., None], speaks, common)
 
 
-def _common(events: Events, rest: Tensor, limit: Tensor, reach: Tensor | None) -> Tensor:
-    """(g, m, ...) by how much all that is known of a column's vote is raised at once: its log-evidence by the usual
-    error, its information by that at the leading pose, where this leaves less to be sent. One reading, seen from poses
-    that fit it, informs of them all alike."""
-    offset = rest.new_zeros(rest.shape[:2] + rest.shape[3:])
-    if events.eps == 0 or rest.shape[2] == 0 or rest.ndim == 4:
-        return offset
+def _common(events: Events, truth: Tensor, known: Tensor, limit: Tensor, reach: Tensor | None) -> tuple[Tensor, Tensor]:
+    """What is known once each column told what is alike for most poses, and whether it did, (g, m) bool: how its
+    log-evidence is usually off; for poses of which it never told its information, that of the leading pose, where this
+    leaves less to be sent. One reading, seen from poses that fit it, informs of them all alike. (Not added to what was
+    told before: sums of differences need not be positive.)"""
+    silent = torch.zeros(truth.shape[:2], dtype=torch.bool, device=truth.device)
+    if events.eps == 0 or truth.shape[2] == 0 or truth.ndim == 4:
+        return known, silent
     if reach is None:
-        usual = rest.median(2).values
-        return torch.where(usual.abs() > events.eps, usual, 0.0)
-    leader = limit.argmin(2).view(-1, 1, 1, 1, 1).expand(-1, rest.shape[1], 1, 6, 6)
-    leading = rest.gather(2, leader)
-    left, alone = ((_weight(x, reach) > limit).sum(2) for x in (rest - leading, rest))
-    return torch.where((left + 1 < alone)[..., None, None], leading[:, :, 0], offset)
+        usual = (truth - known).median(2, keepdim=True).values
+        off = usual.abs() > events.eps
+        return torch.where(off, known + usual, known), off[..., 0]
+    leader = limit.argmin(2).view(-1, 1, 1, 1, 1).expand(-1, truth.shape[1], 1, 6, 6)
+    raised = torch.where(known.flatten(3).any(-1)[..., None, None], known, truth.gather(2, leader))
+    left, alone = ((_weight(truth - x, reach) > limit).sum(2) for x in (raised, known))
+    fewer = left + 1 < alone
+    return torch.where(fewer[..., None, None, None], raised, known), fewer
 
 
 def _like(flag: Tensor, x: Tensor) -> Tensor:

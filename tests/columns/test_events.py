@@ -270,6 +270,15 @@ def test_what_is_common_to_all_poses_is_sent_once():
     assert int(after.traffic.bytes) == columns * (HEADER + 84) and int(after.traffic.entries) == 0
 
 
+def test_information_that_is_held_of_a_column_is_never_negative(atlas):
+    # a sum of differences could be, and poses would be thrown far off
+    for belief in beliefs(region_of(atlas, Events(eps=0.3))):
+        held = belief.sent.told.vote.information.double()
+        sd = torch.tensor([0.08] * 3 + [0.003] * 3, dtype=torch.float64)
+        assert float(torch.linalg.eigvalsh(held * sd[:, None] * sd).min()) > -1e-3
+        assert bool(torch.isfinite(belief.ballot.rotation).all())
+
+
 def test_columns_tick_at_their_own_rates():
     rule = Events(slowest=4)
     ticks = torch.stack([rule.ticks(40, step) for step in range(1, 13)]).sum(0)
