@@ -32,6 +32,7 @@ def picture(result: Path) -> Path:
         axes[2].plot([s["eps"] for s in mine], [s["bytes_ratio"] for s in mine], "o-", label=some)
     for axis, label in ((axes[0], "recognised rightly (%)"), (axes[1], "sensations")):
         axis.set(xscale="log", xlabel="kB sent per recognised object (star: synchronous)", ylabel=label)
+    axes[0].set_ylim(min(95.0, axes[0].get_ylim()[0]), 100.5)
     axes[0].set_title("what fewer bytes cost: correctness")
     axes[1].set_title("what fewer bytes cost: sensations")
     axes[2].set(yscale="log", xlabel="eps (nats)", ylabel="times fewer bytes", title="what eps saves")
