@@ -32,12 +32,13 @@ import recognition
 import replaying
 import voting_events_plot
 
-from cortical.agents.agent import Agent, Step
+from cortical.agents.agent import Agent, Plan, Step
 from cortical.agents.brain import build_region
 from cortical.agents.learning import learn_objects
 from cortical.agents.metrics import wilson
 from cortical.agents.rollout import make_agent, play
 from cortical.columns.events import Events
+from cortical.columns.region import Belief
 from cortical.columns.sent import Traffic
 from cortical.configs.schema import Experiment
 from cortical.envs.sensors import shared_catalogue
@@ -76,7 +77,7 @@ def settings(args: argparse.Namespace) -> list[tuple[int, Events]]:
     """Numbers of columns and rules."""
     first = [(m, Events(eps=eps)) for m in args.columns for eps in (0.0, args.chosen)]
     more = [(m, Events(eps=eps)) for m in args.columns for eps in sorted(args.eps) if _affordable(args, m, eps)]
-    links = [(m, Events(eps=args.chosen, **kind)) for m in args.disturbed for kind in DISTURBED]
+    links = [(m, replace(Events(eps=args.chosen), **kind)) for m in args.disturbed for kind in DISTURBED]
     return first + [setting for setting in more if setting not in first] + links
 
 
@@ -133,8 +134,8 @@ class Listening(Agent):
         super().__init__(agent.env, region, agent.policy, agent.decision, agent.senses)
         self.last: Step | None = None
 
-    def turn(self, *args: Any) -> Step:
-        self.last = super().turn(*args)
+    def turn(self, belief: Belief, observation: dict[str, np.ndarray], info: dict, plan: Plan) -> Step:
+        self.last = super().turn(belief, observation, info, plan)
         return self.last
 
     def traffic(self) -> Traffic:
