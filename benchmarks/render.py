@@ -230,9 +230,53 @@ def _more(difference: list[float] | None) -> str:
     return f"{middle:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
+def voting() -> str:
+    """One to many columns, of benchmarks/voting.py."""
+    s = json.loads((RESULTS / "voting.json").read_text())["summary"]
+    lines = [
+        "| columns | best guess right after one sensation | decided rightly after one | correct | sensations, mean "
+        "| rotation error, median |", 6 * "|---" + "|",
+    ]  # fmt: skip
+    for columns, guess in s["right_by_columns"].items():
+        decided, correct = s["decided_rightly_by_columns"][columns], s["correct_by_columns"][columns]
+        took, turned = s["sensations_by_columns"][columns], s["rotation_error_median_deg_by_columns"][columns]
+        lines.append(
+            f"| {columns} | {100 * guess:.0f} % | {100 * decided:.0f} % | {100 * correct:.1f} % | {took:.2f} "
+            f"| {turned:.1f}° |"
+        )
+    return "\n".join(lines)
+
+
+def hearing() -> str:
+    """One circuit for touch, sight and sound, of benchmarks/hearing.py."""
+    found = json.loads((RESULTS / "hearing.json").read_text())["summary"]
+    swap = found["swap"]
+    best = max((one for one in found["settings"] if one["split"] == "take" and not one["noise"]), key=_taught)
+    stages = {
+        "touch": "learnt by touch, recognises by touch", "sight, swapped": "the same maps, given the eye's stream",
+        "sight, learnt again": "learns again from the eye, recognises by sight",
+        "sight alone": "learnt by sight from the start, shapes alone",
+    }  # fmt: skip
+    lines = ["| one column, nothing changed but its input | right (95 %) |", "|---|---|"]
+    lines += [f"| {label} | {_share(swap[stage])} |" for stage, label in stages.items()]
+    words = f"{best['columns']} columns, spoken digits, {best['taught']} recordings a word"
+    warping = f"dynamic time warping of the whole: {100 * best['warping']:.0f} %"
+    lines.append(f"| {words} ({warping}) | {_share(best)} |")
+    return "\n".join(lines)
+
+
+def _taught(one: dict) -> int:
+    return one["taught"]
+
+
+def _share(s: dict) -> str:
+    low, high = s["right_interval"]
+    return f"{100 * s['right']:.0f} % ({100 * low:.0f}-{100 * high:.0f})"
+
+
 TABLES = (
     recognition, scans, sensing, vector_env, pushing, policy_learning, policies, ratios, scores, symbolic, learning,
-    ablations,
+    ablations, voting, hearing,
 )  # fmt: skip
 FILES = (ROOT / "README.md", ROOT / "demos" / "guide" / "moving.md", ROOT / "benchmarks" / "LOG.md")
 
