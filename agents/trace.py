@@ -57,7 +57,7 @@ def _survivors(
     step: Step, consensus: Consensus, trust: float, names: tuple[str, ...]
 ) -> tuple[list[PoseTrace], list[int]]:
     """The strongest poses on the ballot, and which of them each column votes for by itself (-1: none of them)."""
-    favourites = consensus.alone_log_posterior[0].argmax(1).tolist()
+    favourites = log_odds(consensus.alone_log_posterior[0])[0].tolist()
     ballot = step.belief.ballot
     alive = (ballot.log_evidence[0] > -torch.inf).nonzero()[:, 0]
     if len(alive) == 0:

@@ -22,7 +22,7 @@ MEANS, WEIGHTS = slice(0, 6), slice(6, 11)
 CONSTANT = 2.0  # how far a nat of the log constants is, in sd of features
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FeatureIndex:
     """Immutable; b blocks, c groups of them.
 
