@@ -5,10 +5,13 @@ Docstrings here are plain text, in which `name : what it is` is a definition. pd
 
 import ast
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("columns", "envs", "agents", "configs")
+NEEDS = {"columns/layers/triton_source.py": "triton"}
+"""Modules that import what only an extra installs: they are left out where it isn't."""
 DEFINITION = re.compile(r"( *)([\w\"][\w\"., ()\[\]{}]*?) : (.+)")
 
 
@@ -23,6 +26,7 @@ def write(folder: Path) -> None:
     packages = [f"cortical.{name}" for name in PACKAGES]
     parts = (path.relative_to(ROOT).with_suffix("").parts for path in _files())
     every = {".".join(("cortical", *names)).removesuffix(".__init__") for names in parts}
+    packages += [f"!cortical.{name.removesuffix('.py').replace('/', '.')}" for name in _left_out()]
     # by itself it leaves out the modules of a package with an __all__
     pdoc.pdoc(*packages, *sorted(every - {*pdoc.extract.walk_specs(packages)}), output_directory=folder)
 
@@ -60,4 +64,9 @@ def markdown_of(docstring: str) -> str:
 
 
 def _files() -> list[Path]:
-    return sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
+    left_out = {ROOT / name for name in _left_out()}
+    return sorted({path for name in PACKAGES for path in (ROOT / name).rglob("*.py")} - left_out)
+
+
+def _left_out() -> list[str]:
+    return [name for name, needed in NEEDS.items() if find_spec(needed) is None]
