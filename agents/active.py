@@ -26,7 +26,7 @@ import torch
 from gymnasium import spaces
 from gymnasium.error import ClosedEnvironmentError, ResetNeeded
 
-from cortical.columns.lateral import odds_of
+from cortical.columns.posterior import odds_of
 from cortical.columns.region import Region
 from cortical.columns.storage import load_maps
 from cortical.configs.load import from_dict, load

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from cortical.columns.belief import Belief
 from cortical.columns.messages import Sensation
-from cortical.columns.region import Belief, Region
+from cortical.columns.region import Region
 from cortical.configs.schema import DecisionConfig, LesionConfig
 from cortical.envs.bodies import encode
 from cortical.envs.explore import ObjectExploreEnv

@@ -6,11 +6,11 @@ from cortical.columns.column import Column
 from cortical.columns.events import Events
 from cortical.columns.evidence.atlas import Atlas
 from cortical.columns.evidence.column import EvidenceColumn
-from cortical.columns.lateral import Lateral, topology
+from cortical.columns.lateral import Lateral
 from cortical.columns.messages import FeatureSchema
 from cortical.columns.object_map import ObjectMap
 from cortical.columns.region import Region
-from cortical.columns.topology import read_topology
+from cortical.columns.topology import read_topology, topology
 from cortical.configs.plugins import call_plugin
 from cortical.configs.schema import Experiment
 

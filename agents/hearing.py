@@ -11,12 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from cortical.columns.belief import Belief
 from cortical.columns.evidence.atlas import Atlas
 from cortical.columns.evidence.column import EvidenceColumn
-from cortical.columns.lateral import Lateral, topology
+from cortical.columns.lateral import Lateral
 from cortical.columns.messages import FeatureSchema
 from cortical.columns.object_map import ObjectMap
-from cortical.columns.region import Belief, Region
+from cortical.columns.region import Region
+from cortical.columns.topology import topology
 from cortical.envs.ear import Ear, Surface
 from cortical.envs.sound import HOP, SECOND, Sound
 

@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from cortical.columns.lateral import log_odds
 from cortical.columns.messages import Consensus
+from cortical.columns.posterior import log_odds
 from cortical.columns.region import Region
 
 from .agent import Step

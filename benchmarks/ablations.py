@@ -34,6 +34,7 @@ from cortical.agents.learning import learn_objects
 from cortical.agents.metrics import NOTHING, UNKNOWN, wilson
 from cortical.agents.policies import Saccade
 from cortical.agents.rollout import make_agent, play
+from cortical.columns.belief import Belief
 from cortical.columns.evidence.atlas import TURNS, USUAL, node_table, usual
 from cortical.columns.evidence.column import EvidenceColumn
 from cortical.columns.evidence.hypotheses import Hypotheses, nothing
@@ -41,7 +42,8 @@ from cortical.columns.evidence.likelihood import Tolerance
 from cortical.columns.evidence.memory import Memory
 from cortical.columns.messages import Movement, Sensation, Vote
 from cortical.columns.object_map import ObjectMap
-from cortical.columns.region import SEEDING, Belief, Region
+from cortical.columns.region import Region
+from cortical.columns.widening import SEEDING
 from cortical.configs.schema import Experiment
 from cortical.envs.sensors import shared_catalogue
 

@@ -24,13 +24,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from cortical.columns import judging
+from cortical.columns.belief import Belief
 from cortical.columns.evidence import refine
 from cortical.columns.evidence.column import EvidenceColumn
 from cortical.columns.evidence.compiled import refine as compiled
 from cortical.columns.evidence.hypotheses import Hypotheses, join, nothing, seed, turn_angle, without_repeats
 from cortical.columns.evidence.memory import HIT, Memory
 from cortical.columns.messages import Sensation, Vote
-from cortical.columns.region import Belief, Region
+from cortical.columns.region import Region
 
 READINGS = 2  # that met something, before anything is worked out: one doesn't reach the odds
 LAID = 250_000  # hypotheses weighed at once
@@ -211,8 +213,8 @@ class Observer:
             return -1, -math.inf
         belief = Belief((self.memory,), self.objects, steps=self.memory.steps)
         votes, own = region.vote(belief, self.objects).log_evidence, self.objects.log_evidence[:, None]
-        known = region._known(belief, self.objects, votes)
-        consensus = region._agree(belief, self.objects, own, own, known)
+        known = judging.known(region, belief, self.objects, votes)
+        consensus = judging.agree(region, belief, self.objects, own, own, known)
         return int(consensus.object_index[0]), float(consensus.log_odds[0])
 
 

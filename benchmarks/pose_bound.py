@@ -35,10 +35,11 @@ from pose_information import Surface, bound_deg
 from pose_surface import SHAPE, surface_of
 from replaying import Job, Recorded, Row, error_of, learnt, median_interval, played, published, settings
 
+from cortical.columns.belief import Belief
 from cortical.columns.evidence import refine
 from cortical.columns.evidence.hypotheses import Hypotheses
 from cortical.columns.messages import Pose
-from cortical.columns.region import Belief, Region
+from cortical.columns.region import Region
 
 AFTER = 10  # sensations after the decision
 PARTS = {"ycb10": "saccade", "ycb10similar": "saccade", "ycb77": "information_gain", "default": "saccade"}

@@ -42,9 +42,10 @@ from cortical.agents.pictures import save
 from cortical.agents.records import PACKAGES
 from cortical.agents.rollout import symmetries
 from cortical.agents.sensing import Senses
+from cortical.columns.belief import Belief
 from cortical.columns.messages import Pose, Sensation
 from cortical.columns.naming import Naming
-from cortical.columns.region import Belief, Region
+from cortical.columns.region import Region
 from cortical.columns.translated import together
 from cortical.configs.load import load
 from cortical.configs.schema import Experiment, EyeConfig, WorldConfig

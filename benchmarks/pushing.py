@@ -33,7 +33,7 @@ from cortical.agents.learning import learn_objects
 from cortical.agents.metrics import Symmetry, rotation_error
 from cortical.agents.records import PACKAGES
 from cortical.agents.rollout import make_agent, symmetries
-from cortical.columns.region import Belief
+from cortical.columns.belief import Belief
 from cortical.configs.load import load
 from cortical.configs.schema import Experiment
 from cortical.envs.sensors import shared_catalogue

@@ -23,7 +23,7 @@ from cortical.agents.agent import START, Agent
 from cortical.agents.metrics import UNKNOWN, Symmetry, rotation_error
 from cortical.agents.rollout import symmetries
 from cortical.columns.messages import Sensation
-from cortical.columns.region import Belief
+from cortical.columns.belief import Belief
 from cortical.columns.storage import write_whole
 from cortical.envs.sensors import shared_catalogue
 

@@ -42,9 +42,10 @@ from cortical.agents.learning import learn_objects
 from cortical.agents.pictures import save
 from cortical.agents.records import PACKAGES
 from cortical.agents.rollout import make_agent, play
+from cortical.columns.belief import Belief
 from cortical.columns.messages import Sensation
 from cortical.columns.object_map import ObjectMap
-from cortical.columns.region import Belief, Region
+from cortical.columns.region import Region
 from cortical.columns.storage import write_whole
 from cortical.configs.schema import Experiment
 from cortical.envs.sensors import shared_catalogue

@@ -20,9 +20,10 @@ from thinking_copies import SAME, Change, carried, copied, draw_change, recolour
 
 from cortical.agents.brain import build_region
 from cortical.agents.sensing import Senses
+from cortical.columns.belief import Belief
 from cortical.columns.messages import Sensation
 from cortical.columns.object_map import ObjectMap
-from cortical.columns.region import Belief, Region
+from cortical.columns.region import Region
 from cortical.configs.schema import Experiment, EyeConfig
 from cortical.envs.bodies import looking
 from cortical.envs.noise import perturb

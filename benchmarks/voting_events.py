@@ -37,8 +37,8 @@ from cortical.agents.brain import build_region
 from cortical.agents.learning import learn_objects
 from cortical.agents.metrics import wilson
 from cortical.agents.rollout import make_agent, play
+from cortical.columns.belief import Belief
 from cortical.columns.events import Events
-from cortical.columns.region import Belief
 from cortical.columns.sent import Traffic
 from cortical.configs.schema import Experiment
 from cortical.envs.sensors import shared_catalogue

@@ -33,9 +33,10 @@ from cortical.agents.brain import build_region
 from cortical.agents.pictures import save
 from cortical.agents.records import PACKAGES
 from cortical.agents.sensing import Senses
+from cortical.columns.belief import Belief
 from cortical.columns.messages import Sensation
 from cortical.columns.object_map import ObjectMap
-from cortical.columns.region import Belief, Region
+from cortical.columns.region import Region
 from cortical.configs.schema import Experiment, EyeConfig
 from cortical.envs.bodies import looking
 from cortical.envs.noise import perturb

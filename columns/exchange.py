@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from . import events
+from .belief import Belief
 from .events import Events, What
 from .evidence.hypotheses import Hypotheses
 from .messages import Movement, Vote
 from .sent import Sent
 
 if TYPE_CHECKING:
-    from .region import Belief, Region
+    from .region import Region
 
 
 def begin(region: "Region", groups: int) -> Sent | None:
@@ -24,7 +25,7 @@ def begin(region: "Region", groups: int) -> Sent | None:
     return region.events.begin(groups, columns, len(region.objects), region.kinds[0].device)
 
 
-def sensed(region: "Region", belief: "Belief", movement: Movement | None) -> "Belief":
+def sensed(region: "Region", belief: Belief, movement: Movement | None) -> Belief:
     """After a sensation: the columns show where they met something, and how much they have sensed."""
     if belief.sent is None:
         return belief
@@ -34,7 +35,7 @@ def sensed(region: "Region", belief: "Belief", movement: Movement | None) -> "Be
     return replace(belief, sent=events.announced(sent, met.shape[1]))
 
 
-def newest(region: "Region", belief: "Belief", ballot: Hypotheses, gained: Tensor) -> "tuple[Belief, Tensor]":
+def newest(region: "Region", belief: Belief, ballot: Hypotheses, gained: Tensor) -> tuple[Belief, Tensor]:
     """What the newest sensation says of the ballot, (g, m, b) nats."""
     if belief.sent is None:
         return belief, gained
@@ -42,7 +43,7 @@ def newest(region: "Region", belief: "Belief", ballot: Hypotheses, gained: Tenso
     return replace(belief, sent=sent), gained
 
 
-def seeds(region: "Region", belief: "Belief", suggested: Hypotheses, said: Tensor) -> "tuple[Belief, Tensor]":
+def seeds(region: "Region", belief: Belief, suggested: Hypotheses, said: Tensor) -> tuple[Belief, Tensor]:
     """What the columns say of new poses, (g, m, n) nats, which then stand last on the ballot."""
     if belief.sent is None:
         return belief, said
@@ -51,7 +52,7 @@ def seeds(region: "Region", belief: "Belief", suggested: Hypotheses, said: Tenso
     return replace(belief, sent=sent), said
 
 
-def votes(region: "Region", belief: "Belief", ballot: Hypotheses, truth: Vote, what: What) -> "tuple[Belief, Vote]":
+def votes(region: "Region", belief: Belief, ballot: Hypotheses, truth: Vote, what: What) -> tuple[Belief, Vote]:
     """Votes on the ballot, as the others know them."""
     if belief.sent is None:
         return belief, truth
@@ -59,19 +60,19 @@ def votes(region: "Region", belief: "Belief", ballot: Hypotheses, truth: Vote, w
     return replace(belief, sent=sent), known
 
 
-def keep(belief: "Belief", order: Tensor) -> "Belief":
+def keep(belief: Belief, order: Tensor) -> Belief:
     """The ballot's rows are now those of `order`, (g, k)."""
     return belief if belief.sent is None else replace(belief, sent=belief.sent.take(order))
 
 
-def spent(belief: "Belief", after: "Belief") -> "Belief":
+def spent(belief: Belief, after: Belief) -> Belief:
     """The belief, with the traffic of what came after it on another ballot."""
     if belief.sent is None or after.sent is None:
         return belief
     return replace(belief, sent=replace(belief.sent, traffic=after.sent.traffic))
 
 
-def weights(region: "Region", belief: "Belief") -> tuple[Tensor, Tensor]:
+def weights(region: "Region", belief: Belief) -> tuple[Tensor, Tensor]:
     """Readings that met something, (g, m), and what they would be worth if they were of an object that isn't known,
     (g, m, objects) nats, of all that the others know of."""
     if belief.sent is None:
@@ -80,7 +81,7 @@ def weights(region: "Region", belief: "Belief") -> tuple[Tensor, Tensor]:
     return known.met, known.unknown
 
 
-def aged(belief: "Belief") -> "Belief":
+def aged(belief: Belief) -> Belief:
     """At the end of a sensation."""
     return belief if belief.sent is None else replace(belief, sent=events.aged(belief.sent))
 

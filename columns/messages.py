@@ -146,7 +146,7 @@ class Consensus:
     """What a group believes after the exchange.
 
     object_index : (g,) int64, most probable object; -1 for none of those known
-    log_odds : (g,) nats, of that object against all others and 'none', calibrated: see `lateral.odds_of`
+    log_odds : (g,) nats, of that object against all others and 'none', calibrated: see `posterior.odds_of`
     log_posterior : (g, objects + 1), last: 'none'
     pose : the best pose of that object, world_from_object, (g, ...)
     column_log_posterior : (g, m, objects + 1), what each column believes after the exchange

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from .belief import Belief
 from .evidence.hypotheses import strongest
 from .evidence.likelihood import MISSED_UNKNOWN
 
 if TYPE_CHECKING:
-    from .region import Belief, Region
+    from .region import Region
 
 ALARM = 6.0  # nats
 AGREEING = 1.5  # nats at most by which a reading that fits lowers the sum
@@ -32,7 +33,7 @@ CARRIED = 4.0  # nats
 SETTLED = 6  # sensations after which there is a best pose to be surprised by
 
 
-def watched(region: "Region", belief: "Belief") -> "Belief":
+def watched(region: "Region", belief: Belief) -> Belief:
     """The belief, whose newest sensation is remembered but not yet weighed, with its doubt brought up to date; where
     that was too much, without its poses."""
     doubt = belief.doubt
@@ -47,7 +48,7 @@ def watched(region: "Region", belief: "Belief") -> "Belief":
     return anew(region, belief, moved) if bool(moved.any()) else belief
 
 
-def newest_evidence(region: "Region", belief: "Belief") -> torch.Tensor:
+def newest_evidence(region: "Region", belief: Belief) -> torch.Tensor:
     """(g,) nats, of the newest reading at the best pose, the mean over the columns that met something or should have.
 
     A miss speaks of more than the object's identity, for which the likelihood weighs it: where surface was expected,
@@ -63,7 +64,7 @@ def newest_evidence(region: "Region", belief: "Belief") -> torch.Tensor:
     return said.sum(1) / (met & sensed | gone).sum(1).clamp(min=1)
 
 
-def anew(region: "Region", belief: "Belief", groups: torch.Tensor) -> "Belief":
+def anew(region: "Region", belief: Belief, groups: torch.Tensor) -> Belief:
     """The belief as if its newest sensation were the first in those groups, (g,) bool, but for what it holds the
     object to be."""
     assert belief.consensus is not None

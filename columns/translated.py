@@ -19,12 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .belief import Belief
 from .evidence.hypotheses import Hypotheses, nothing, prune
 from .foresight import Foresight
-from .lateral import Lateral, topology
+from .judging import OUTLIER
+from .lateral import Lateral
 from .messages import Movement, Pose, Sensation, Vote
 from .naming import Dictionary, Naming
-from .region import OUTLIER, Belief, Region
+from .region import Region
+from .topology import topology
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from cortical.agents.learning import Learner, views
 from cortical.agents.rollout import make_agent
 from cortical.columns.evidence.hypotheses import Hypotheses
 from cortical.columns.geometry import turn_about_z
-from cortical.columns.region import OUTLIER
+from cortical.columns.judging import OUTLIER
 from cortical.configs.schema import Experiment, LearnConfig, PolicyConfig, WorldConfig
 
 NAMES = ("ellipsoid", "box", "cone")

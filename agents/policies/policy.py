@@ -6,9 +6,10 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from cortical.columns.belief import Belief
 from cortical.columns.column import Column
 from cortical.columns.messages import Goal, Sensation
-from cortical.columns.region import Belief, Region
+from cortical.columns.region import Region
 from cortical.envs.bodies import Body, Eye, Limits
 from cortical.envs.finger import Finger
 

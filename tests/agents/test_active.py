@@ -23,8 +23,8 @@ from cortical.agents.policies.orbit import orbit_action, orbit_frame, pose_after
 from cortical.agents.policies.policy import DISTANCE
 from cortical.agents.policies.summary import FIELDS, belief_summary, summary_sizes
 from cortical.agents.records import RunFolder
-from cortical.columns.lateral import odds_of
 from cortical.columns.messages import Sensation
+from cortical.columns.posterior import odds_of
 from cortical.configs.load import to_dict
 
 from .conftest import NAMES

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from cortical.agents.hearing import SPACING, Listener, learn_sound, learn_word
+from cortical.columns.belief import Belief
 from cortical.columns.messages import Consensus
-from cortical.columns.region import Belief
 from cortical.envs.ear import Ear
 from cortical.envs.sound import Clip, Sound, sound_of
 

@@ -13,10 +13,11 @@ from cortical.columns.events import HEADER, PLACE, READING, SEED, Events
 from cortical.columns.evidence.column import EvidenceColumn
 from cortical.columns.evidence.hypotheses import Hypotheses
 from cortical.columns.geometry import random_rotations, rotation_from_vector
-from cortical.columns.lateral import Lateral, topology
+from cortical.columns.lateral import Lateral
 from cortical.columns.messages import FeatureSchema, Movement, Pose, Vote
 from cortical.columns.region import Region
 from cortical.columns.sent import Sent, displacement
+from cortical.columns.topology import topology
 
 from .test_region import SHAPES, learnt, pose_of, readings
 

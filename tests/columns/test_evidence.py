@@ -1,219 +1,40 @@
-"""The evidence column: compiled against plain, slopes against differences, laws for any numbers."""
+"""The evidence column: slopes against differences, and laws that hold for any numbers."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 import torch
 from torch.nn.functional import normalize
 
-from cortical.columns.evidence import likelihood, refine
+from cortical.columns.evidence import likelihood
 from cortical.columns.evidence.atlas import NOTHING, Atlas
 from cortical.columns.evidence.column import EvidenceColumn
-from cortical.columns.evidence.compiled import likelihood as compiled
-from cortical.columns.evidence.compiled import refine as compiled_refine
 from cortical.columns.evidence.hypotheses import Hypotheses, move, prune
-from cortical.columns.evidence.memory import HIT, LOST, MISS, Memory
-from cortical.columns.geometry import random_rotations, rotation_angle, rotation_from_vector
-from cortical.columns.lateral import Lateral, topology
-from cortical.columns.messages import FeatureSchema, Movement, Pose, Sensation
+from cortical.columns.evidence.memory import LOST, Memory
+from cortical.columns.geometry import rotation_angle, rotation_from_vector
+from cortical.columns.lateral import Lateral
+from cortical.columns.messages import Movement, Sensation
 from cortical.columns.object_map import ObjectMap
 from cortical.columns.region import Region
+from cortical.columns.topology import topology
 
-SPACING, BITS, WINNERS = 0.004, 128, 6
-SURFACE = FeatureSchema()
-SCHEMAS = {
-    "surface": SURFACE,
-    "sdr": FeatureSchema(surface=False, colour=False, code_bits=BITS, code_winners=WINNERS),
-    "shape": FeatureSchema(colour=False),
-    "both": FeatureSchema(code_bits=BITS, code_winners=WINNERS),
-}
-NAMES = ("egg", "ring")
-WEIGH = compiled.weigh, likelihood.weigh
-
-
-@dataclass(frozen=True)
-class Spots:
-    """Points of an analytic surface, object frame, metres: (n, 3), curvature (n, 2) logarithmic."""
-
-    point: torch.Tensor
-    normal: torch.Tensor
-    direction: torch.Tensor
-    curvature: torch.Tensor
-    hsv: torch.Tensor
-
-    @property
-    def code(self) -> torch.Tensor:
-        """A sparse code of curvature and colour that varies smoothly, (n, WINNERS)."""
-        seen = torch.cat([self.curvature / 4, self.hsv], 1)
-        weights = torch.randn(5, BITS, generator=torch.Generator().manual_seed(9))
-        return (seen @ weights).topk(WINNERS).indices.sort().values
-
-
-def logged(curvature):
-    return curvature.sign() * curvature.abs().log1p()
-
-
-def egg(count, seed):
-    """An ellipsoid; curvatures from the shape operator P H P / |grad F| of F = x'Ax - 1."""
-    g = torch.Generator().manual_seed(seed)
-    axes = torch.tensor([0.050, 0.035, 0.026], dtype=torch.float64)
-    point = axes * normalize(torch.randn(count, 3, generator=g, dtype=torch.float64), dim=1)
-    gradient = point / axes**2
-    normal = normalize(gradient, dim=1)
-    project = torch.eye(3, dtype=torch.float64) - normal[:, :, None] * normal[:, None, :]
-    shape = project @ torch.diag(1 / axes**2) @ project / gradient.norm(dim=1)[:, None, None]
-    values, vectors = torch.linalg.eigh(shape)  # the smallest is the normal's own zero
-    hue = 0.1 + 0.1 * (point[:, 0] / axes[0])
-    hsv = torch.stack([hue, 0.6 + 4 * point[:, 1], 0.5 + 4 * point[:, 2]], 1)
-    return Spots(*(x.float() for x in (point, normal, vectors[:, :, 2], logged(values[:, [2, 1]]), hsv)))
-
-
-def ring(count, seed):
-    """A torus of radii 35 and 14 mm, convex outside and saddle-shaped inside."""
-    g = torch.Generator().manual_seed(seed)
-    wide, thick = 0.035, 0.014
-    around, tube = 2 * math.pi * torch.rand(2, count, generator=g, dtype=torch.float64)
-    out = torch.stack([around.cos(), around.sin(), torch.zeros_like(around)], 1)
-    up = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
-    normal = tube.cos()[:, None] * out + tube.sin()[:, None] * up
-    along_tube = -tube.sin()[:, None] * out + tube.cos()[:, None] * up
-    curvature = torch.stack([torch.full_like(tube, 1 / thick), tube.cos() / (wide + thick * tube.cos())], 1)
-    hsv = torch.stack([0.6 + 0.1 * around.sin(), 0.5 + 0.2 * around.cos(), 0.6 + 0.2 * tube.sin()], 1)
-    point = wide * out + thick * normal
-    return Spots(*(x.float() for x in (point, normal, along_tube, logged(curvature), hsv)))
-
-
-SHAPES = (egg, ring)
-
-
-def learnt(schema):
-    maps = {}
-    for name, shape in zip(NAMES, SHAPES, strict=True):
-        s = shape(4000, 0)
-        code = s.code if schema.code_bits else torch.zeros(4000, 0, dtype=torch.int64)
-        empty = ObjectMap.empty(SPACING, 2 * WINNERS if schema.code_bits else 0)
-        maps[name] = empty.insert(s.point, s.normal, s.direction, s.curvature, s.hsv, code, schema.code_bits)
-    return Atlas.pack(maps, schema)
-
-
-@pytest.fixture(scope="module")
-def atlases():
-    return {name: learnt(schema) for name, schema in SCHEMAS.items()}
-
-
-@pytest.fixture(scope="module")
-def atlas(atlases):
-    return atlases["surface"]
-
-
-def pose_of(seed):
-    g = torch.Generator().manual_seed(seed)
-    return Pose(0.05 * torch.randn(3, generator=g), random_rotations(1, g)[0])
-
-
-def sensed(shape, pose, count, seed, schema=SURFACE, noise=0.5):
-    """Readings of an object at a pose, leading axis (count,), world frame; `noise` in the schema's sd."""
-    g = torch.Generator().manual_seed(seed + 1000)
-    s = shape(count, seed + 1000)
-    tilt = rotation_from_vector(noise * schema.normal_sd * torch.randn(count, 3, generator=g))
-
-    def turned(v):
-        return (tilt @ pose.rotation @ v[..., None])[..., 0]
-
-    location = pose.apply(s.point) + noise * schema.location_sd * torch.randn(count, 3, generator=g)
-    curvature = s.curvature + noise * schema.curvature_sd * torch.randn(count, 2, generator=g)
-    normal, direction = turned(s.normal), turned(s.direction)
-    gaze = normalize(-normal + 0.3 * torch.randn(count, 3, generator=g), dim=1)
-    code = s.code if schema.code_bits else torch.zeros(count, 0, dtype=torch.int64)
-    yes = torch.ones(count, dtype=torch.bool)
-    return Sensation(location - 0.15 * gaze, gaze, location, normal, direction, curvature, s.hsv, code, yes, yes)
-
-
-def gazing_past(pose, count, seed, schema=SURFACE):
-    """Readings that met nothing: rays through the object's neighbourhood."""
-    s = sensed(egg, pose, count, seed, schema)
-    g = torch.Generator().manual_seed(seed)
-    gaze = normalize(s.gaze + 0.3 * torch.randn(count, 3, generator=g), dim=1)
-    return replace(s, gaze=gaze, on_object=torch.zeros(count, dtype=torch.bool))
-
-
-def joined(*sensations):
-    names = Sensation.__dataclass_fields__
-    return Sensation(**{n: torch.cat([getattr(s, n) for s in sensations]) for n in names})
-
-
-def remembered(column, sensation, columns=1):
-    """A memory of one group after readings (count,) dealt to the columns in turn."""
-    memory = column.begin()
-    for i in range(0, len(sensation.valid), columns):
-        memory = column.sense(memory, sensation[None, i : i + columns])
-    return memory
-
-
-def mixed(atlas, schema, seed=0):
-    """A column and its memory of hits, misses and a lost reading, and where the egg is."""
-    pose = pose_of(seed)
-    hits, misses = sensed(egg, pose, 12, seed, schema), gazing_past(pose, 6, seed, schema)
-    lost = replace(sensed(ring, pose, 1, seed, schema), valid=torch.zeros(1, dtype=torch.bool))
-    column = EvidenceColumn(atlas, schema)
-    return column, remembered(column, joined(hits, misses, lost)), pose
-
-
-def guesses(pose, count, seed=0, turn=0.1, shift=0.003):
-    """Hypotheses: one at the pose, one group; then half around it and half anywhere, of both objects."""
-    g = torch.Generator().manual_seed(seed)
-    near = rotation_from_vector(turn * torch.randn(count, 3, generator=g)) @ pose.rotation
-    anywhere = torch.arange(count) >= count // 2
-    rotation = torch.where(anywhere[:, None, None], random_rotations(count, g), near)
-    spread = torch.where(anywhere, 0.02, shift)[:, None]
-    location = pose.location + spread * torch.randn(count, 3, generator=g)
-    rotation[0], location[0] = pose.rotation, pose.location
-    obj = torch.where(anywhere, torch.arange(count) % 2, 0)
-    sd = 0.02 + 0.1 * torch.rand(count, generator=g), 0.001 + 0.003 * torch.rand(count, generator=g)
-    fields = (obj, rotation, location, torch.zeros(count), *sd)
-    return Hypotheses(*(x[None] for x in fields), pivot=pose.location[None] + 0.01)
-
-
-def agree(a, b, relative=1e-4, share=0.02):
-    """Equal row by row, but for a few rows where a point on the border of two voxels falls to the other."""
-    a, b = a.flatten(0, 2).flatten(1), b.flatten(0, 2).flatten(1)
-    off = (a - b).norm(dim=1) > relative * (1 + b.norm(dim=1))
-    return float(off.double().mean()) <= share
-
-
-# ---- the compiled kernels against the plain reference
-
-
-@pytest.mark.parametrize("features", SCHEMAS)
-def test_compiled_weighing_is_the_plain_one(atlases, features):
-    schema = SCHEMAS[features]
-    column, memory, pose = mixed(atlases[features], schema)
-    assert set(memory.kind.flatten().tolist()) == {LOST, HIT, MISS}
-    ballot = guesses(pose, 200)
-    fast = compiled.weigh(column.atlas, memory, ballot, column.tolerance)
-    plain = likelihood.weigh(column.atlas, memory, ballot, column.tolerance)
-    for name in ("log_evidence", "slope", "information"):
-        assert getattr(fast, name).shape == getattr(plain, name).shape
-        assert agree(getattr(fast, name)[..., None], getattr(plain, name)[..., None]), name
-    flat = compiled.weigh(column.atlas, memory, ballot, column.tolerance, curved=False)
-    assert torch.equal(flat.log_evidence, fast.log_evidence)
-    assert flat.slope.shape[-1] == 0
-    met, same = (weigh(column.atlas, memory, ballot, column.tolerance, misses=False) for weigh in WEIGH)
-    assert torch.equal(met.slope, fast.slope) and torch.equal(met.information, fast.information)
-    assert agree(met.log_evidence[..., None], same.log_evidence[..., None])
-    assert not torch.equal(met.log_evidence, fast.log_evidence)
-
-
-def test_compiled_rays_meet_what_plain_ones_do(atlas):
-    g = torch.Generator().manual_seed(0)
-    origin = 0.2 * normalize(torch.randn(3, 300, 3, generator=g), dim=-1)
-    ray = normalize(0.04 * torch.randn(3, 300, 3, generator=g) - origin, dim=-1)
-    obj = torch.arange(300).expand(3, 300) % 2
-    fast, plain = compiled.meet(atlas, obj, origin, ray), likelihood.meet(atlas, obj, origin, ray)
-    same = torch.stack([(a - b).abs() < 1e-5 for a, b in zip(fast, plain, strict=True)]).all(0)
-    assert same.double().mean() > 0.98
-    assert 0.1 < (fast[2] >= 0).double().mean() < 0.9
+from .shapes import (
+    NAMES,
+    SCHEMAS,
+    SHAPES,
+    SPACING,
+    SURFACE,
+    agree,
+    egg,
+    gazing_past,
+    guesses,
+    joined,
+    mixed,
+    pose_of,
+    remembered,
+    sensed,
+)
 
 
 def test_rays_meet_the_surface_where_it_is(atlas):
@@ -239,19 +60,6 @@ def test_a_ray_that_passes_by_meets_less_and_less(atlas):
     assert (aside[height > 0.018] == likelihood.NOWHERE).all() and (speaks[height > 0.018] > 1.0).all()
 
 
-@pytest.mark.parametrize("favour", [(0.0, 0.0), (0.0, -3.0)])
-@pytest.mark.parametrize("features", SCHEMAS)
-def test_compiled_sieve_is_the_plain_one(atlases, features, favour):
-    column, memory, _ = mixed(atlases[features], SCHEMAS[features])
-    few = {"tests": 4000, "limit": 4000, "tol": column.tolerance, "favour": torch.tensor(favour)}
-    fast = compiled.sieve(column.atlas, memory, 0, 3, **few)
-    plain = likelihood.sieve(column.atlas, memory, 0, 3, **few)
-    a, b = (
-        {(int(n), round(float(t), 3)) for n, t in zip(found[0], found[1], strict=True)}
-        for found in (fast, plain)
-    )
-    assert len(a) == len(fast[0]) > 0
-    assert len(a ^ b) <= 0.02 * len(b) + 2
 
 
 @pytest.mark.parametrize("count", [0, 1, 11, 12, 13, 64])
@@ -497,32 +305,3 @@ def test_nothing_valid_sensed_is_nothing_known(atlas):
 def test_a_region_refuses_an_eye_of_another_size(atlas):
     with pytest.raises(ValueError, match="4 columns but the sensation 3"):
         region(atlas, 4).step(region(atlas, 4).begin(), sensed(egg, pose_of(0), 3, 0)[None])
-
-
-def test_compiled_and_plain_steps_of_poses_are_the_same():
-    g = torch.Generator().manual_seed(4)
-    half = 30 * torch.randn(2, 50, 6, 6, generator=g)
-    information, slope = half @ half.mT, 400 * torch.randn(2, 50, 6, generator=g)
-    rotation = rotation_from_vector(torch.randn(2, 50, 3, generator=g))
-    pose = rotation, 0.1 * torch.randn(2, 50, 3, generator=g), 0.1 * torch.randn(2, 3, generator=g)
-    plain = refine.moved(*pose, slope, information, refine.DAMPING)
-    fast = compiled_refine.step(*pose, slope, information, refine.DAMPING)
-    assert float((plain[0] - pose[0]).abs().amax()) > 0.02
-    for a, b in zip(plain, fast, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
-    sums = (module.neighbourhood(information, refine.DAMPING) for module in (refine, compiled_refine))
-    for a, b in zip(*sums, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["surface", "shape", "both"])
-def test_compiled_and_plain_say_the_same_of_what_a_reading_tells(name, atlases):
-    schema = SCHEMAS[name]
-    column = EvidenceColumn(atlases[name], schema)
-    sensation = sensed(egg, pose_of(0), 3, 5, schema)[:, None]
-    memory = column.sense(column.begin(3), sensation)
-    parts = memory.numbers[:, :, 0], memory.bitmap[:, :, 0], column.atlas, column.tolerance
-    (plain, shares), (fast, counted) = likelihood.telling(*parts), compiled.telling(*parts)
-    torch.testing.assert_close(plain, fast, rtol=1e-3, atol=1e-3)
-    # the compiled floors are plain maxima
-    torch.testing.assert_close(shares, counted, rtol=0.2, atol=4.0)

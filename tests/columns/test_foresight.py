@@ -18,7 +18,7 @@ from cortical.columns.foresight import FLATTENED, Foresight, information, odds_o
 from cortical.columns.geometry import rotation_from_vector
 from cortical.columns.messages import Pose, Sensation
 
-from .test_evidence import SCHEMAS, SHAPES, learnt, pose_of
+from .shapes import SCHEMAS, SHAPES, learnt, pose_of
 
 DRAWS, PLACES = 200, 60
 SURFACES = [shape(200_000, 1) for shape in SHAPES]

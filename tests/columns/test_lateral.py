@@ -8,17 +8,11 @@ import networkx as nx
 import pytest
 import torch
 
-from cortical.columns.lateral import (
-    CALIBRATED,
-    Lateral,
-    consensus,
-    log_odds,
-    log_posterior,
-    mixing_matrix,
-    topology,
-)
+from cortical.columns.lateral import Lateral
 from cortical.columns.messages import Pose, Vote
-from cortical.columns.topology import checked, read_topology
+from cortical.columns.mixing import mixing_matrix
+from cortical.columns.posterior import CALIBRATED, consensus, log_odds, log_posterior
+from cortical.columns.topology import checked, read_topology, topology
 from cortical.configs.schema import Topology
 
 NAMES = get_args(Topology)

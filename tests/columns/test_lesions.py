@@ -10,13 +10,14 @@ from cortical.columns.evidence.atlas import Atlas
 from cortical.columns.evidence.column import EvidenceColumn
 from cortical.columns.evidence.hypotheses import nothing
 from cortical.columns.geometry import random_rotations
-from cortical.columns.lateral import Lateral, topology
+from cortical.columns.lateral import Lateral
 from cortical.columns.lesions import CONFIDENT, LEAD, draw, lesioned
 from cortical.columns.messages import FeatureSchema, Pose, Sensation
 from cortical.columns.object_map import ObjectMap
 from cortical.columns.region import Region
 from cortical.columns.robust import heeded
 from cortical.columns.testing import check_column
+from cortical.columns.topology import topology
 
 SHAPES = {"egg": (0.050, 0.035, 0.026), "pebble": (0.030, 0.028, 0.018)}
 
@@ -228,3 +229,14 @@ def test_a_robust_region_is_not_swayed_by_liars(atlas):
             right = int(after(region, sensed, 8).consensus.object_index[0]) == 0
             plain, robust = plain + (right and not flag), robust + (right and flag)
     assert robust >= plain and robust >= 5
+
+
+def test_whoever_is_not_heeded_counts_for_nothing(atlas):
+    """What it says for poses, what it met, and what that would be worth were it of an object that isn't known."""
+    region = region_of(atlas, 4)
+    belief = after(region, readings("egg", 8, 5, POSE), 4)
+    part = replace(belief, heed=torch.tensor([[1.0, 1.0, 0.0, 1.0]]))
+    for said in (region.met, region.unknown, lambda b: region.vote(b, b.ballot).log_evidence):
+        assert bool((said(belief)[:, 2] != 0).all())
+        assert bool((said(part)[:, 2] == 0).all())
+        assert torch.equal(said(part)[:, [0, 1, 3]], said(belief)[:, [0, 1, 3]])

@@ -9,11 +9,12 @@ from torch.nn.functional import normalize
 from cortical.columns.evidence.atlas import Atlas
 from cortical.columns.evidence.column import EvidenceColumn
 from cortical.columns.geometry import random_rotations, rotation_angle, rotation_from_vector
-from cortical.columns.lateral import Lateral, topology
+from cortical.columns.lateral import Lateral
 from cortical.columns.messages import Consensus, FeatureSchema, Pose, Sensation
 from cortical.columns.naming import KEPT, SAME_SHIFT, Naming, mean_motion, nearest_rotation
 from cortical.columns.object_map import ObjectMap
 from cortical.columns.region import Region
+from cortical.columns.topology import topology
 from cortical.columns.translated import Translated, together
 
 SCHEMA = FeatureSchema()

@@ -12,11 +12,15 @@ from cortical.columns.column import Column
 from cortical.columns.evidence.atlas import Atlas
 from cortical.columns.evidence.column import EvidenceColumn
 from cortical.columns.geometry import random_rotations, rotation_angle, rotation_from_vector
-from cortical.columns.lateral import TOPOLOGIES, Lateral, log_posterior, topology
+from cortical.columns.judging import answers
+from cortical.columns.lateral import Lateral
 from cortical.columns.messages import FeatureSchema, Movement, Pose, Sensation
 from cortical.columns.object_map import ObjectMap
-from cortical.columns.region import FITTING, Region
+from cortical.columns.posterior import log_posterior
+from cortical.columns.region import Region
 from cortical.columns.testing import check_column, check_hypotheses
+from cortical.columns.topology import TOPOLOGIES, topology
+from cortical.columns.widening import FITTING
 
 BITS, WINNERS = 64, 4
 SCHEMAS = {
@@ -276,11 +280,11 @@ def test_parts_that_hear_nothing_of_each_other_answer_for_themselves(atlas):
     for t in range(0, 12, 2):
         both = {f.name: torch.cat([getattr(x, f.name)[t : t + 2] for x in (egg, pebble)])[None] for f in fields(egg)}
         belief = region.step(belief, Sensation(**both))
-    answers = region.answers(belief)
-    assert [answer.columns for answer in answers] == [(0, 1), (2, 3)]
-    assert [tuple(SHAPES)[answer.object_index] for answer in answers] == ["egg", "pebble"]
+    found = answers(region, belief)
+    assert [answer.columns for answer in found] == [(0, 1), (2, 3)]
+    assert [tuple(SHAPES)[answer.object_index] for answer in found] == ["egg", "pebble"]
     whole = region_of(atlas, 4)
-    (one,) = whole.answers(after(whole, readings("egg", 12, 1, pose_of(1))))
+    (one,) = answers(whole, after(whole, readings("egg", 12, 1, pose_of(1))))
     assert one.columns == (0, 1, 2, 3)
 
 

@@ -8,9 +8,10 @@ import torch
 
 from cortical.columns.evidence.column import EvidenceColumn
 from cortical.columns.geometry import rotation_angle
-from cortical.columns.lateral import Lateral, topology
+from cortical.columns.lateral import Lateral
 from cortical.columns.messages import Pose
 from cortical.columns.region import Region
+from cortical.columns.topology import topology
 
 from .test_region import SCHEMA, SHAPES, learnt, pose_of, readings
 
