@@ -30,7 +30,6 @@ from replaying import Job, Row, learnt, published, settings
 
 from cortical.agents.agent import Agent
 from cortical.agents.brain import build_region
-from cortical.agents.learning import learn_objects
 from cortical.agents.metrics import NOTHING, UNKNOWN, wilson
 from cortical.agents.policies import Saccade
 from cortical.agents.rollout import make_agent, play
@@ -45,7 +44,6 @@ from cortical.columns.object_map import ObjectMap
 from cortical.columns.region import Region
 from cortical.columns.widening import SEEDING
 from cortical.configs.schema import Experiment
-from cortical.envs.sensors import shared_catalogue
 
 WHOLE = "whole"
 ANY = 1e3  # a standard deviation with which a feature says nothing
@@ -198,9 +196,7 @@ def arguments() -> argparse.Namespace:
 
 @lru_cache(maxsize=1)
 def _whole(experiment: Experiment, root: Path) -> tuple[Agent, dict[str, ObjectMap]]:
-    folder = recognition.maps_folder(root, experiment)
-    names = shared_catalogue(experiment.world.objects).names
-    maps = learn_objects(folder.experiment, names, folder, lambda name, readings: None)
+    maps = recognition.learnt_maps(root, experiment)
     return make_agent(experiment, build_region(experiment, maps)), maps
 
 

@@ -21,7 +21,7 @@ import torch
 
 from cortical.agents.agent import Agent
 from cortical.agents.brain import build_region
-from cortical.agents.learning import Learner, learn_objects, views
+from cortical.agents.learning import Learner, views
 from cortical.agents.rollout import make_agent, play
 from cortical.agents.sensing import Senses
 from cortical.columns.object_map import ObjectMap
@@ -77,8 +77,7 @@ def regions(root: Path, seed: int) -> dict[str, Region]:
         for bearing in views():
             again[name] = learner.add_view(again[name], name, bearing)
     learner.env.close()
-    folder = recognition.maps_folder(root, experiment)
-    seen = learn_objects(folder.experiment, names(), folder, lambda name, readings: None)
+    seen = recognition.learnt_maps(root, experiment, names())
     maps = {"by touch": felt, "by touch, then sight": again, "by sight": seen}
     return {how: build_region(touch, known) for how, known in maps.items()}
 

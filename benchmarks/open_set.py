@@ -35,7 +35,7 @@ from scipy.spatial.transform import Rotation
 
 from cortical.agents.agent import Agent
 from cortical.agents.brain import build_region, stored_schema
-from cortical.agents.learning import Learner, learn_objects, views
+from cortical.agents.learning import Learner, views
 from cortical.agents.metrics import NOTHING, UNKNOWN, wilson
 from cortical.agents.records import RunFolder
 from cortical.agents.rollout import make_agent, play
@@ -113,11 +113,10 @@ def half_maps(experiment: Experiment, root: Path, names: Sequence[str]) -> dict[
 @lru_cache(maxsize=1)
 def agent_of(experiment: Experiment, root: Path, by_half: bool) -> Agent:
     """An agent that knows some objects by half, or some not at all; made once in a process."""
-    folder = recognition.maps_folder(root, experiment)
     names = shared_catalogue(experiment.world.objects).names
     lacking = half_learnt(names) if by_half else left_out(names)
     whole = tuple(name for name in names if name not in lacking)
-    maps = learn_objects(folder.experiment, whole, folder, lambda name, readings: None)
+    maps = recognition.learnt_maps(root, experiment, whole)
     if by_half:
         maps |= half_maps(experiment, root, lacking)
     return make_agent(experiment, build_region(experiment, maps))

@@ -23,13 +23,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from recognition import RESULTS, maps_folder
+from recognition import RESULTS, learnt_maps
 from rich.progress import track
 from scipy.spatial import ConvexHull
 
 from cortical.agents.agent import START, Agent
 from cortical.agents.brain import build_region
-from cortical.agents.learning import learn_objects
 from cortical.agents.metrics import Symmetry, rotation_error
 from cortical.agents.records import PACKAGES
 from cortical.agents.rollout import make_agent, symmetries
@@ -69,10 +68,7 @@ def experiment_of(columns: int, watchful: bool) -> Experiment:
 def agent_of(columns: int, watchful: bool, root: Path) -> Agent:
     """The agent of this process, made once."""
     experiment = experiment_of(columns, watchful)
-    folder = maps_folder(root, experiment)
-    names = shared_catalogue(experiment.world.objects).names
-    maps = learn_objects(folder.experiment, names, folder, lambda name, readings: None)
-    return make_agent(experiment, build_region(experiment, maps))
+    return make_agent(experiment, build_region(experiment, learnt_maps(root, experiment)))
 
 
 def push(agent: Agent, random: np.random.Generator) -> bool:

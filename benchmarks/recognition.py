@@ -12,6 +12,7 @@ import json
 import platform
 import shutil
 import subprocess
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
 from functools import lru_cache
@@ -29,6 +30,7 @@ from cortical.agents.metrics import summarise
 from cortical.agents.policies import BUILT_IN
 from cortical.agents.records import PACKAGES, RunFolder, learning_settings
 from cortical.agents.rollout import make_agent, play
+from cortical.columns.object_map import ObjectMap
 from cortical.columns.storage import write_whole
 from cortical.configs.load import load, validate
 from cortical.configs.schema import Experiment, WorldConfig
@@ -117,15 +119,20 @@ def episodes(job: tuple[argparse.Namespace, str, int, Path]) -> list[EpisodeReco
 
 def agent_of(args: argparse.Namespace) -> Agent:
     """The agent that the arguments ask for, made once in a process."""
-    return _agent(experiment_of(args), args.maps)
+    return agent_that(experiment_of(args), args.maps)
 
 
 @lru_cache(maxsize=1)
-def _agent(experiment: Experiment, root: Path) -> Agent:
+def agent_that(experiment: Experiment, root: Path) -> Agent:
+    """The agent of a configuration that knows all its objects, made once in a process."""
+    return make_agent(experiment, build_region(experiment, learnt_maps(root, experiment)))
+
+
+def learnt_maps(root: Path, experiment: Experiment, names: Sequence[str] | None = None) -> dict[str, ObjectMap]:
+    """Maps of the objects named, or all; those that the folder lacks are learnt."""
     folder = maps_folder(root, experiment)
-    names = shared_catalogue(experiment.world.objects).names
-    maps = learn_objects(folder.experiment, names, folder, lambda name, readings: None)
-    return make_agent(experiment, build_region(experiment, maps))
+    every = shared_catalogue(experiment.world.objects).names
+    return learn_objects(folder.experiment, tuple(names or every), folder, lambda name, readings: None)
 
 
 def run(args: argparse.Namespace) -> dict:

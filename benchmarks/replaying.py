@@ -22,8 +22,8 @@ from rich.progress import track
 from cortical.agents.agent import START, Agent
 from cortical.agents.metrics import UNKNOWN, Symmetry, rotation_error
 from cortical.agents.rollout import symmetries
-from cortical.columns.messages import Sensation
 from cortical.columns.belief import Belief
+from cortical.columns.messages import Sensation
 from cortical.columns.storage import write_whole
 from cortical.envs.sensors import shared_catalogue
 

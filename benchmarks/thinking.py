@@ -38,7 +38,6 @@ from matplotlib.figure import Figure
 from rich.progress import track
 
 from cortical.agents.brain import build_region
-from cortical.agents.learning import learn_objects
 from cortical.agents.pictures import save
 from cortical.agents.records import PACKAGES
 from cortical.agents.rollout import make_agent, play
@@ -88,11 +87,10 @@ def settings(args: argparse.Namespace) -> argparse.Namespace:
 
 def learnt(experiment: Experiment, root: Path) -> dict[str, ObjectMap]:
     """The maps of the suite; those that the folder lacks are learnt."""
-    folder = recognition.maps_folder(root, experiment)
     names = shared_catalogue(experiment.world.objects).names
     maps: dict[str, ObjectMap] = {}
     for name in track(names, "maps"):
-        maps |= learn_objects(folder.experiment, (name,), folder, lambda name, readings: None)
+        maps |= recognition.learnt_maps(root, experiment, (name,))
     return maps
 
 

@@ -8,7 +8,8 @@
    rotation error at the decision; every doubling with 95 % intervals of the paired differences.
 2. Lesions, where they hurt: one sensation, with as many columns as make the intact region right in about 0.90. Half of
    them dead, against a region of half as many; a fifth that collude (all poses of one wrong object) or conspire (one
-   pose of it), with votes summed and with robust pooling (columns/lesions.py, columns/robust.py).
+   pose of it), with votes summed and with robust pooling (columns/lesions.py, columns/robust.py), and a fifth dead:
+   what is lost if one knows whom not to heed.
 3. The symbolic world of the theory's papers, 100 objects of 10 points: touches by simulation against the exact mean.
 
 Figures that other benchmarks measure are taken from their result files if these are there. An interrupted run goes on
@@ -18,7 +19,6 @@ where it was. The last line printed is one JSON object with the figures.
 import argparse
 import json
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,10 @@ from matplotlib.figure import Figure
 from replaying import Job, Row, published
 
 from cortical.agents.agent import Agent
-from cortical.agents.brain import build_region
-from cortical.agents.learning import learn_objects
 from cortical.agents.metrics import wilson
 from cortical.agents.panels import PALETTE
 from cortical.agents.pictures import save
-from cortical.agents.rollout import make_agent, play
+from cortical.agents.rollout import play
 from cortical.columns.symbolic import passive_touches, random_maps
 from cortical.columns.symbolic_policies import RandomTouches, touching
 from cortical.columns.symbolic_policies import play as touch
@@ -47,7 +45,8 @@ SPREAD = 30 / 7
 WANTED = 0.90
 """Share of right guesses of the intact region at which lesions are judged."""
 LESIONS: dict[str, tuple[LesionKind, float, Pooling]] = {
-    "sound-robust": ("kill", 0.0, "robust"), "dead50": ("kill", 0.5, "sum"), "collude20": ("collude", 0.2, "sum"),
+    "sound-robust": ("kill", 0.0, "robust"), "dead50": ("kill", 0.5, "sum"), "dead20": ("kill", 0.2, "sum"),
+    "collude20": ("collude", 0.2, "sum"),
     "collude20-robust": ("collude", 0.2, "robust"), "conspire20": ("conspire", 0.2, "sum"),
     "conspire20-robust": ("conspire", 0.2, "robust"),
 }  # fmt: skip
@@ -57,9 +56,9 @@ BESIDE = ("voting_events.json", "voting_scale.json")
 TAKEN = ("event_bytes_ratio", "event_loss_points", "event_sensations_ratio", "step_1000_columns_s")
 KEYS = (
     "symbolic_max_rel_error", "right_by_columns", "decided_rightly_by_columns", "decided_rightly_after_one_64",
-    "lesion_columns", "intact_right", "lesion50_loss_points", "half_loss_points", "colluding20_loss_points",
-    "colluding20_summed_loss_points", "conspiring20_loss_points", "conspiring20_summed_loss_points",
-    "robust_cost_points", "worse_doublings", *TAKEN,
+    "lesion_columns", "intact_right", "lesion50_loss_points", "half_loss_points", "dead20_loss_points",
+    "colluding20_loss_points", "colluding20_summed_loss_points", "conspiring20_loss_points",
+    "conspiring20_summed_loss_points", "robust_cost_points", "worse_doublings", *TAKEN,
 )  # fmt: skip
 Figures = dict[str, Any]
 
@@ -110,7 +109,7 @@ def episodes(job: Job) -> list[Row]:
     """All episodes of one setting with one object."""
     part, args, name = job
     torch.set_num_threads(1)
-    agent = _agent(experiment_of(args, part), args.maps)
+    agent = recognition.agent_that(experiment_of(args, part), args.maps)
     return [_row(part, agent, name, seed, r) for seed in args.seeds for r in range(args.rotations)]
 
 
@@ -121,14 +120,6 @@ def _row(part: str, agent: Agent, name: str, seed: int, rotation: int) -> Row:
         "right_after_one": record.best_guess_per_step[0] == name, "correct": record.correct,
         "sensations": record.sensations, "rotation_error_deg": record.rotation_error_deg, "answer": record.answer,
     }  # fmt: skip
-
-
-@lru_cache(maxsize=1)
-def _agent(experiment: Experiment, root: Path) -> Agent:
-    folder = recognition.maps_folder(root, experiment)
-    names = shared_catalogue(experiment.world.objects).names
-    maps = learn_objects(folder.experiment, names, folder, lambda name, readings: None)
-    return make_agent(experiment, build_region(experiment, maps))
 
 
 # ---- figures
@@ -171,7 +162,8 @@ def lesions(by_part: dict[str, list[Row]], first: dict[int, float]) -> Figures:
     lost = {name: right["intact"] - value for name, value in right.items()}
     return {
         "lesion_columns": count, "intact_right": first[count], "lesion50_loss_points": lost["dead50"],
-        "half_loss_points": lost["half"], "colluding20_loss_points": lost["collude20-robust"],
+        "half_loss_points": lost["half"], "dead20_loss_points": lost["dead20"],
+        "colluding20_loss_points": lost["collude20-robust"],
         "colluding20_summed_loss_points": lost["collude20"], "conspiring20_loss_points": lost["conspire20-robust"],
         "conspiring20_summed_loss_points": lost["conspire20"], "robust_cost_points": lost["sound-robust"],
         "right_after_one_percent": every,

@@ -23,7 +23,6 @@ and sensations, relative (`event_sensations_ratio`).
 import argparse
 import json
 from dataclasses import asdict, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +32,8 @@ import replaying
 import voting_events_plot
 
 from cortical.agents.agent import Agent, Plan, Step
-from cortical.agents.brain import build_region
-from cortical.agents.learning import learn_objects
 from cortical.agents.metrics import wilson
-from cortical.agents.rollout import make_agent, play
+from cortical.agents.rollout import play
 from cortical.columns.belief import Belief
 from cortical.columns.events import Events
 from cortical.columns.sent import Traffic
@@ -99,20 +96,11 @@ def experiment_of(args: argparse.Namespace, columns: int) -> Experiment:
     return replace(experiment, eye=replace(experiment.eye, spread=SPREAD))
 
 
-@lru_cache(maxsize=1)
-def agent_of(experiment: Experiment, root: Path) -> Agent:
-    """Its agent, whose columns vote synchronously."""
-    folder = recognition.maps_folder(root, experiment)
-    names = shared_catalogue(experiment.world.objects).names
-    maps = learn_objects(folder.experiment, names, folder, lambda name, readings: None)
-    return make_agent(experiment, build_region(experiment, maps))
-
-
 def episodes(job: replaying.Job) -> list[Row]:
     """All episodes of one object in one setting."""
     part, args, name = job
     columns, rule = next(setting for setting in settings(args) if key_of(*setting) == part)
-    agent = agent_of(experiment_of(args, columns), args.maps)
+    agent = recognition.agent_that(experiment_of(args, columns), args.maps)
     return [_episode(agent, columns, rule, name, s, r) for s in args.seeds for r in range(args.rotations)]
 
 
