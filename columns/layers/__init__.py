@@ -1,6 +1,6 @@
 """Sparse layers: winners, sparse weights and their products, sparse codes, and the encoder of surface patches."""
 
-from .codes import false_match_probability, overlap, paired_overlap, to_dense
+from .codes import overlap, paired_overlap, to_dense, union
 from .conv import SparseConv2d
 from .counters import counting
 from .dendrites import ActiveDendrites
@@ -8,7 +8,7 @@ from .encoder import EncoderConfig, PatchEncoder, SurfacePatch
 from .encoders import CoordinateEncoder, ScalarEncoder
 from .linear import SparseLinear, active_units
 from .packed import PackedProjection
-from .sdr import diagnose
+from .sdr import diagnose, false_match
 from .winners import Active, k_winners, keep_winners, local_winners, select, warm_winners, winner_mask
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
     "active_units",
     "counting",
     "diagnose",
-    "false_match_probability",
+    "false_match",
     "k_winners",
     "keep_winners",
     "local_winners",
@@ -33,6 +33,7 @@ __all__ = [
     "paired_overlap",
     "select",
     "to_dense",
+    "union",
     "warm_winners",
     "winner_mask",
 ]

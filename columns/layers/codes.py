@@ -1,16 +1,7 @@
 """Sparse distributed representations: which of n units are active, kept as k ascending indices.
 
-Two codes match when they share at least `threshold` active units. For two unrelated codes the number
-shared follows the hypergeometric law, so the chance of a false match is
-
-    P(overlap >= threshold) = sum_{b = threshold}^{k}  C(k, b) C(n - k, k - b) / C(n, k)
-
-(S. Ahmad, J. Hawkins 2016, "How do neurons operate on sparse distributed representations? A mathematical
-theory of sparsity, neurons and active dendrites", arXiv:1601.00720). With n = 1024 and k = 32, two codes
-share ten units by chance less than once in a hundred million pairs.
+Codes are compared by how many active units they share; how often that many are shared by chance, sdr.py works out.
 """
-
-from math import comb
 
 import torch
 from torch import Tensor
@@ -44,12 +35,8 @@ def paired_overlap(codes_a: Tensor, codes_b: Tensor, n: int) -> Tensor:
     return (a & b).sum(-1)
 
 
-def false_match_probability(n: int, k: int, threshold: int) -> float:
-    """Chance that two unrelated codes of k of n units share at least `threshold` (exact, formula above).
-
-    Raises ValueError unless 0 <= k <= n.
-    """
-    if not 0 <= k <= n:
-        raise ValueError(f"a code of k of n units needs 0 <= k <= n, but k is {k} and n is {n}")
-    matches = sum(comb(k, b) * comb(n - k, k - b) for b in range(max(threshold, 0), k + 1))
-    return matches / comb(n, k)
+def union(codes: Tensor, n: int) -> Tensor:
+    """Units on in any of codes : (m, k), as a bitmap (n,) bool."""
+    bitmap = torch.zeros(n, dtype=torch.bool, device=codes.device)
+    bitmap[codes.flatten().long()] = True
+    return bitmap

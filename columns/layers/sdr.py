@@ -14,9 +14,6 @@ P(Binomial(active, p) >= threshold); p^active, if every unit must be in it.
 from dataclasses import dataclass
 from math import comb
 
-import torch
-from torch import Tensor
-
 NOISE = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 SAFE, SURE = 1e-6, 0.9
 """A false match should be rarer, and a true one at 20 % noise likelier."""
@@ -60,13 +57,6 @@ def union_false_match(n: int, active: int, stored: int, threshold: int | None = 
     threshold = active if threshold is None else threshold
     _check(n, active, active, threshold)
     return at_least(active, union_density(n, active, stored), threshold)
-
-
-def union(codes: Tensor, n: int) -> Tensor:
-    """Units on in any of codes : (m, k), as a bitmap (n,) bool."""
-    bitmap = torch.zeros(n, dtype=torch.bool, device=codes.device)
-    bitmap[codes.flatten().long()] = True
-    return bitmap
 
 
 @dataclass(frozen=True)

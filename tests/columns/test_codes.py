@@ -4,13 +4,12 @@ import pytest
 import torch
 
 from cortical.columns.layers import boosting, pooler
-from cortical.columns.layers.codes import paired_overlap
+from cortical.columns.layers.codes import paired_overlap, union
 from cortical.columns.layers.encoders import CoordinateEncoder, ScalarEncoder
 from cortical.columns.layers.sdr import (
     at_least,
     diagnose,
     false_match,
-    union,
     union_density,
     union_false_match,
 )

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cortical.columns.layers import (
     PackedProjection,
-    false_match_probability,
+    false_match,
     k_winners,
     keep_winners,
     overlap,
@@ -115,15 +115,15 @@ def test_overlap_counts_shared_units():
         overlap(a[0], b, 10)
 
 
-@pytest.mark.parametrize("threshold", range(5))
-def test_false_match_probability_counts_all_codes(threshold):
+@pytest.mark.parametrize("threshold", range(1, 4))
+def test_a_false_match_counts_all_codes(threshold):
     n, k = 8, 3
     codes = [set(code) for code in combinations(range(n), k)]
     share = sum(len(codes[0] & code) >= threshold for code in codes) / len(codes)
-    assert false_match_probability(n, k, threshold) == pytest.approx(share)
+    assert false_match(n, k, k, threshold) == pytest.approx(share)
 
 
-def test_false_match_probability_of_the_default_code():
-    assert false_match_probability(1024, 32, 10) < 1e-8
-    with pytest.raises(ValueError, match="0 <= k <= n"):
-        false_match_probability(8, 9, 1)
+def test_a_false_match_of_the_default_code():
+    assert false_match(1024, 32, 32, 10) < 1e-8
+    with pytest.raises(ValueError, match="1 <= active <= n"):
+        false_match(8, 9, 9, 1)
