@@ -26,7 +26,7 @@ from .observation import ObsMode, Sensed, bodies, joined, observation_space, obs
 from .placing import checked_options, one_of, positive
 from .pushing import push
 from .record import Images
-from .sensors import Sensors, shared_catalogue, shared_retina
+from .sensors import Rows, Sensors, shared_catalogue, shared_retina
 from .world import Scene, World
 
 
@@ -235,8 +235,8 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
     def _observe(self) -> dict[str, np.ndarray]:
         world = self.world
 
-        def see(position: np.ndarray, rotation: np.ndarray) -> Images:
-            return world.see(position, rotation, self._retina, self._backend)
+        def see(position: np.ndarray, rotation: np.ndarray, width: float, rows: Rows) -> Images:
+            return world.see(position, rotation, self._retina.as_wide(width), self._backend)
 
         parts: list[Sensed] = []
         if len(self.sensors):

@@ -5,7 +5,8 @@
     fovea   dense at the gaze and ever coarser outwards: patches at eccentricity E lie spread (1 + E / h) apart, as
             the cortex magnifies the fovea by M(E) = M0 / (1 + E / h) (Horton & Hoyt, Archives of Ophthalmology 109,
             1991); so n patches lie within E where n = 2 pi (h / spread)^2 [ln(1 + u) - u / (1 + u)], u = E / h
-    a file  an array of one's own, (columns, 2) degrees right of and below the gaze, .npy or .csv
+    a file  an array of one's own, (columns, 2) degrees right of and below the gaze, .npy or .csv; a third number, if
+            there is one, is the patch's own width in degrees: a wide one sees as many pixels, but coarsely
 
 Angles to the right and down are two numbers of one turn (see `bodies.gaze_turn`): their length is the eccentricity.
 """
@@ -24,6 +25,8 @@ HALVED = 4.0
 """Spreads from the gaze at which patches of a fovea lie twice as far apart as at the gaze: h / spread."""
 WIDEST = 75.0
 """Degrees from the gaze: no patch of rings, of a fovea or of a file looks further aside."""
+BROADEST = 12.0
+"""Degrees: how wide a patch is at most."""
 
 
 def patch_angles(columns: int, spread: float, layout: str = "grid") -> np.ndarray:
@@ -43,7 +46,7 @@ def patch_angles(columns: int, spread: float, layout: str = "grid") -> np.ndarra
     if layout == "grid":
         return _grid(columns) * math.radians(spread)
     if layout not in LAYOUTS:
-        return np.radians(from_file(layout, columns))
+        return np.radians(from_file(layout, columns)[:, :2])
     reach = _rings(columns) if layout == "rings" else _fovea(columns)
     widest = spread * float(np.linalg.norm(reach, axis=1).max(initial=0.0))
     if widest > WIDEST:
@@ -54,30 +57,51 @@ def patch_angles(columns: int, spread: float, layout: str = "grid") -> np.ndarra
     return reach * math.radians(spread)
 
 
-def from_file(path: str | Path, columns: int | None = None) -> np.ndarray:
-    """An array of one's own, (columns, 2) float64 degrees to the right of and below the gaze.
+def patch_widths(columns: int, field_of_view: float, layout: str = "grid") -> np.ndarray:
+    """How wide each patch is, (columns,) radians: as a file says, or `field_of_view` degrees.
 
-    path : an .npy file of numbers (nothing in it is run), or a .csv file, two numbers a line, a heading allowed
+    Raises ValueError for a width that isn't above 0 and at most 12 degrees, and for a bad file.
+    """
+    if not 0.0 < field_of_view <= BROADEST:
+        raise ValueError(f"a patch is at most {BROADEST:g} degrees wide, not field_of_view={field_of_view}")
+    if columns and layout not in LAYOUTS and (own := from_file(layout, columns)).shape[1] == 3:
+        return np.radians(own[:, 2])
+    return np.full(columns, math.radians(field_of_view))
+
+
+def from_file(path: str | Path, columns: int | None = None) -> np.ndarray:
+    """An array of one's own, float64 degrees: (columns, 2) to the right of and below the gaze, or (columns, 3) with the
+    width of each patch.
+
+    path : an .npy file of numbers (nothing in it is run), or a .csv file, two or three numbers a line, heading allowed
     columns : how many patches it must have; None: any number, but one
 
-    Raises ValueError where it can't be read, has another shape, or holds a NaN or an angle of more than 75 degrees.
+    Raises ValueError where it can't be read, has another shape, or holds a NaN, an angle of more than 75 degrees or a
+    width that isn't above 0 and at most 12.
     """
     where = Path(path).expanduser()
     degrees = _read(where)
-    if degrees.dtype.kind not in "fiu" or degrees.ndim != 2 or degrees.shape[1:] != (2,) or not len(degrees):
+    if degrees.dtype.kind not in "fiu" or degrees.ndim != 2 or degrees.shape[1] not in (2, 3) or not len(degrees):
         raise ValueError(
-            f"{where} must hold numbers (columns, 2), degrees to the right of and below the gaze, not "
-            f"{degrees.shape} {degrees.dtype}"
+            f"{where} must hold numbers (columns, 2), degrees to the right of and below the gaze, or (columns, 3) with "
+            f"each patch's width, not {degrees.shape} {degrees.dtype}"
         )
     if columns is not None and len(degrees) != columns:
         raise ValueError(f"{where} places {len(degrees)} patches, but the eye has {columns}: columns = {len(degrees)}")
     degrees = degrees.astype(np.float64)
-    far = ~(np.linalg.norm(degrees, axis=1) <= WIDEST)
+    far = ~(np.linalg.norm(degrees[:, :2], axis=1) <= WIDEST)
     if far.any():
         row = int(far.argmax())
         raise ValueError(
-            f"{where}: patch {row} (counted from 0) is at {degrees[row].tolist()} degrees, but a patch is a place at "
-            f"most {WIDEST:g} degrees from the gaze; are these radians or pixels?"
+            f"{where}: patch {row} (counted from 0) is at {degrees[row, :2].tolist()} degrees, but a patch is a place "
+            f"at most {WIDEST:g} degrees from the gaze; are these radians or pixels?"
+        )
+    broad = ~((degrees[:, 2:] > 0) & (degrees[:, 2:] <= BROADEST)).all(1)
+    if broad.any():
+        row = int(broad.argmax())
+        raise ValueError(
+            f"{where}: patch {row} (counted from 0) is {degrees[row, 2]:g} degrees wide, but a patch is more than 0 "
+            f"and at most {BROADEST:g} degrees wide"
         )
     return degrees
 

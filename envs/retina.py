@@ -6,6 +6,7 @@ never met. `tracing` does the work, a patch at a time, in packets of neighbourin
 """
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 
@@ -33,9 +34,7 @@ class Retina:
         self.pixels = pixels
         self.field_of_view = field_of_view
         self._order = _curve(pixels)
-        padded = np.pad(self._order, (0, -(pixels**2) % LANES), "edge")
-        rays = ray_directions(pixels, field_of_view).reshape(-1, 3)
-        self._rays = np.ascontiguousarray(rays[padded].T)
+        self._rays = self._packed_rays()
         corners = [mesh.vertices[mesh.faces] for mesh in meshes]
         radius = np.array([1.001 * np.linalg.norm(c, axis=-1).max() + 1e-6 for c in corners])
         place = _lattice(len(meshes), max(1.0, 2.2 * radius.max()))
@@ -48,6 +47,20 @@ class Retina:
         self._first = np.cumsum([0] + [len(mesh.faces) for mesh in meshes]).astype(np.int64)
         self._scene = Triangles(np.concatenate([c + p for c, p in zip(corners, place, strict=True)]))
         self._near, self._apart = query(coherent=True), query(coherent=False)
+
+    def as_wide(self, field_of_view: float) -> "Retina":
+        """The same meshes seen by patches of another width, radians; nothing is built anew but the rays."""
+        if field_of_view == self.field_of_view:
+            return self
+        other = copy(self)
+        other.field_of_view = field_of_view
+        other._rays = other._packed_rays()
+        return other
+
+    def _packed_rays(self) -> np.ndarray:
+        padded = np.pad(self._order, (0, -(self.pixels**2) % LANES), "edge")
+        rays = ray_directions(self.pixels, self.field_of_view).reshape(-1, 3)
+        return np.ascontiguousarray(rays[padded].T)
 
     def sense_images(
         self,

@@ -1,12 +1,14 @@
-"""The sensors an eye carries: one patch per column at fixed angles around the gaze, all with the same noise.
+"""The sensors an eye carries: one patch per column at fixed angles around the gaze, each of its own width, all with
+the same noise.
 
 images (rays or camera) -> noise on the depth pixels -> surface fit, or another sensor -> noise on the record
 """
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from functools import lru_cache
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from cortical.configs.plugins import load_plugin
 from cortical.configs.schema import Condition, EyeConfig
 
 from .bodies import Eye, gaze_turn
-from .layouts import patch_angles
+from .layouts import patch_angles, patch_widths
 from .noise import DEPTH, Bank, perturb_all, perturb_all_images
 from .objects import Catalogue, open_catalogue
 from .placing import random_rotations
@@ -29,8 +31,11 @@ NOISY_FOOTPRINT = 0.006
 BANK_VIEWS = 64
 """Readings of each object from which stray features are drawn."""
 
-See = Callable[[np.ndarray, np.ndarray], Images]
-"""sensor positions (b, 3) and rotations (b, 3, 3) -> what they see"""
+Rows = slice | np.ndarray
+Rowwise = TypeVar("Rowwise", Images, Record)
+See = Callable[[np.ndarray, np.ndarray, float, Rows], Images]
+"""sensor positions (b, 3) and rotations (b, 3, 3), how wide they are in radians, which of all sensors they are -> what
+they see"""
 
 
 class Sensor(Protocol):
@@ -71,8 +76,8 @@ class Sensors:
     """
 
     def __init__(self, config: EyeConfig) -> None:
-        if not 0.0 < config.field_of_view <= 12.0:
-            raise ValueError(f"a patch is at most 12 degrees wide, not field_of_view={config.field_of_view}")
+        self.widths = patch_widths(config.columns, config.field_of_view, config.layout)
+        self._different = np.unique(self.widths).tolist()
         self.pixels = config.pixels
         self.field_of_view = math.radians(config.field_of_view)
         self.condition: Condition = config.noise
@@ -104,17 +109,45 @@ class Sensors:
         own: the k c readings of all, one eye after the other, to the bit those that each would have alone."""
         at = np.repeat(position, len(self), axis=0)
         turn = (rotation[:, None] @ self.eye_from_sensor).reshape(-1, 3, 3)
-        images = perturb_all_images(see(at, turn), self.condition, randoms)
+        groups = self._by_width(len(position))
+        seen = [see(at[rows], turn[rows], width, rows) for width, rows in groups]
+        images = perturb_all_images(_in_order(seen, groups), self.condition, randoms)
         depth_noise = DEPTH if self.condition == "rawnoise" else 0.0
         footprint = NOISY_FOOTPRINT if depth_noise else FOOTPRINT
-        record = self.read(images, self.pixels, self.field_of_view, at, turn, footprint, depth_noise)
-        return perturb_all(record, self.condition, randoms, at, turn, bank, owners), at, turn
+        read = [
+            self.read(_of(images, rows), self.pixels, width, at[rows], turn[rows], footprint, depth_noise)
+            for width, rows in groups
+        ]
+        return perturb_all(_in_order(read, groups), self.condition, randoms, at, turn, bank, owners), at, turn
+
+    def _by_width(self, eyes: int) -> list[tuple[float, Rows]]:
+        """Patches of one width are sensed in one call: the width, radians, and which rows of all eyes' patches they
+        are."""
+        if len(self._different) == 1:
+            return [(self._different[0], slice(None))]
+        every = np.tile(self.widths, eyes)
+        return [(width, np.flatnonzero(every == width)) for width in self._different]
 
     def bank(self, source: str) -> Bank | None:
         """Readings of other objects of a catalogue, which `dropout` needs; None for other noise."""
         if self.condition != "dropout":
             return None
         return shared_bank(source, self.pixels, self.field_of_view, self.name)
+
+
+def _of(whole: Rowwise, rows: Rows) -> Rowwise:
+    if isinstance(rows, slice):
+        return whole
+    return type(whole)(*(getattr(whole, part.name)[rows] for part in fields(whole)))
+
+
+def _in_order(parts: list[Rowwise], groups: list[tuple[float, Rows]]) -> Rowwise:
+    """The parts of all groups, each row where it belongs."""
+    if len(parts) == 1:
+        return parts[0]
+    order = np.concatenate([rows for _, rows in groups if isinstance(rows, np.ndarray)]).argsort()
+    whole = (np.concatenate([getattr(part, f.name) for part in parts])[order] for f in fields(parts[0]))
+    return type(parts[0])(*whole)
 
 
 @lru_cache(maxsize=4)

@@ -7,7 +7,7 @@ one that a finger can use. A finger feels no colour.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,10 +17,12 @@ from cortical.configs.schema import Condition
 from .bodies import turned
 from .noise import DEPTH, Bank, perturb, perturb_images
 from .record import Images, Record
-from .sensors import FOOTPRINT, See
+from .sensors import FOOTPRINT
 from .simulation import Simulation
 from .surface import fit
 
+Feel = Callable[[np.ndarray, np.ndarray], Images]
+"""positions (f, 3) and rotations (f, 3, 3) -> the imprints there"""
 RADIUS = 0.004
 """The fingertip is a ball of this radius in metres."""
 GAP = 5e-5
@@ -87,7 +89,7 @@ def press(
 def feel(
     contacts: Sequence[Contact | None],
     rotation: np.ndarray,
-    see: See,
+    see: Feel,
     condition: Condition,
     random: np.random.Generator,
     bank: Bank | None = None,
@@ -129,7 +131,7 @@ def facing(rotation: np.ndarray, normal: np.ndarray) -> np.ndarray:
 
 
 def _imprints(
-    location: np.ndarray, normal: np.ndarray, turn: np.ndarray, met: np.ndarray, see: See
+    location: np.ndarray, normal: np.ndarray, turn: np.ndarray, met: np.ndarray, see: Feel
 ) -> tuple[Images, np.ndarray, np.ndarray]:
     """Depth images (f, n, n) of the surface under each finger, whence they are taken, and which of them missed it.
 

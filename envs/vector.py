@@ -27,7 +27,7 @@ from .observation import ObsMode, observe
 from .picture import over_the_shoulder
 from .placing import checked_options, one_of
 from .record import Images
-from .sensors import shared_catalogue, shared_retina
+from .sensors import Rows, shared_catalogue, shared_retina
 from .world import Scene
 from .worlds import Worlds
 
@@ -241,8 +241,9 @@ class ObjectVectorEnv(VectorEnv[Observation, Any, np.ndarray]):
         each = np.repeat(which, len(sensors))
         objects = worlds.index[each], worlds.position[each], worlds.rotation[each]
 
-        def see(position: np.ndarray, rotation: np.ndarray) -> Images:
-            return self.retina.sense_images(*objects, position, rotation, table)
+        def see(position: np.ndarray, rotation: np.ndarray, width: float, rows: Rows) -> Images:
+            index, location, turn = (part[rows] for part in objects)
+            return self.retina.as_wide(width).sense_images(index, location, turn, position, rotation, table)
 
         eyes, randoms = self._eyes(which), [self._randoms[k] for k in which.tolist()]
         read = sensors.sense_all(*eyes, see, randoms, self._bank, worlds.index[which].tolist())

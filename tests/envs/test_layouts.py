@@ -2,6 +2,7 @@
 
 import math
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -69,12 +70,34 @@ def test_a_file_of_ones_own(tmp_path, ending):
     np.testing.assert_allclose(aside, np.linalg.norm(OWN, axis=1), atol=0.05)
 
 
+def test_patches_of_different_widths_each_see_what_they_would_alone(tmp_path):
+    """Side by side, in one world or in many; and a width changes what is seen."""
+    widths, path = (4.0, 10.0, 4.0), tmp_path / "eye.npy"
+    np.save(path, np.column_stack([OWN, widths]))
+    world = {"objects": "solids", "noise": "clean", "obs_mode": "both"}
+    every = ObjectExploreEnv(**world, columns=3, layout=str(path)).reset(seed=0)[0]
+    for k, width in enumerate(widths):
+        np.save(alone := tmp_path / f"{k}.npy", OWN[k : k + 1])
+        own, other = (
+            ObjectExploreEnv(**world, columns=1, layout=str(alone), field_of_view=w).reset(seed=0)[0]
+            for w in (width, 12.0)
+        )
+        for name in ("location", "curvature", "patch", "on_object"):
+            np.testing.assert_array_equal(every[name][k], own[name][0], err_msg=name)
+        assert not np.array_equal(own["patch"], other["patch"])
+    many = gym.make_vec("cortical/ObjectExplore-v0", num_envs=3, **world, columns=3, layout=str(path))
+    np.testing.assert_array_equal(many.reset(seed=0)[0]["patch"][0], every["patch"])
+    many.close()
+
+
 BAD = {
     "a NaN": (np.array([(0.0, 0.0), (np.nan, 1.0), (1.0, 1.0)]), "patch 1"),
     "an infinity": (np.array([(0.0, 0.0), (0.0, 1.0), (np.inf, 1.0)]), "patch 2"),
     "too wide": (np.array([(0.0, 0.0), (0.0, 1.0), (60.0, 60.0)]), f"at most {WIDEST:g} degrees"),
     "one axis": (np.zeros(3), r"\(3,\)"),
-    "three columns": (np.zeros((3, 3)), r"\(3, 3\)"),
+    "no width": (np.zeros((3, 3)), "patch 0 .* 0 degrees wide"),
+    "too broad": (np.array([(0.0, 0.0, 9.0), (0.0, 1.0, 12.5), (1.0, 1.0, 9.0)]), "patch 1 .* at most 12 degrees wide"),
+    "four columns": (np.zeros((3, 4)), r"\(3, 4\)"),
     "nothing": (np.zeros((0, 2)), r"\(0, 2\)"),
     "words": (np.array([("a", "b")] * 3), r"<U1"),
     "code": (np.array([[print, print]] * 3, dtype=object), "pickle"),
@@ -90,7 +113,7 @@ def test_a_bad_array_is_refused(tmp_path, array, said):
         patch_angles(3, 5.0, str(path))
 
 
-@pytest.mark.parametrize("text", ["", "1,2,3\n4,5,6\n", "1;2\n3;4\n", "right,down\none,two\n", "1,2\n3\n"])
+@pytest.mark.parametrize("text", ["", "1,2,3,4\n4,5,6,7\n", "1;2\n3;4\n", "right,down\none,two\n", "1,2\n3\n"])
 def test_a_bad_table_is_refused(tmp_path, text):
     path = tmp_path / "eye.csv"
     path.write_text(text)
