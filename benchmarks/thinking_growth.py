@@ -30,7 +30,7 @@ from cortical.envs.noise import perturb
 from cortical.envs.observation import observe
 from cortical.envs.placing import random_rotations
 from cortical.envs.record import Images, Record
-from cortical.envs.sensors import Sensors, shared_catalogue, shared_retina
+from cortical.envs.sensors import Rows, Sensors, shared_catalogue, shared_retina
 
 SIZES = (10, 20, 40, 77, 200, 1000)
 EPISODES, TIMED, LONGEST = 100, 12, 60
@@ -88,7 +88,7 @@ class Looks:
         eye = DISTANCE * bearing / np.linalg.norm(bearing, axis=1, keepdims=True)
         turn = np.array([looking(way) for way in point - eye])
 
-        def see(position: np.ndarray, rotation: np.ndarray) -> Images:
+        def see(position: np.ndarray, rotation: np.ndarray, width: float, rows: Rows) -> Images:
             here, unturned = np.zeros((count, 3)), np.tile(np.eye(3), (count, 1, 1))
             return self.retina.sense_images(np.full(count, index), here, unturned, position, rotation)
 
