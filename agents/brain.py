@@ -28,12 +28,16 @@ def build_region(experiment: Experiment, maps: dict[str, ObjectMap]) -> Region:
     """
     column = experiment.column
     columns = experiment.eye.columns + experiment.touch.fingers
-    kinds = _kinds(experiment, maps)
-    trust = column.trust if experiment.eye.columns else column.trust * TOUCH_ALONE
+    kinds, trust = _kinds(experiment, maps), trust_of(experiment)
     return Region(
         kinds, _lateral(experiment, columns), tuple(maps), column.first_cap, column.keep, trust, column.watchful,
         robust=experiment.lateral.pooling == "robust", events=_events(experiment),
     )  # fmt: skip
+
+
+def trust_of(experiment: Experiment) -> float:
+    """Share of the evidence of one column that counts in the long run."""
+    return experiment.column.trust * (1.0 if experiment.eye.columns else TOUCH_ALONE)
 
 
 def _lateral(experiment: Experiment, columns: int) -> Lateral:

@@ -23,7 +23,7 @@ import torch
 from rich.progress import track
 
 from cortical.agents.agent import Agent
-from cortical.agents.brain import build_region
+from cortical.agents.brain import build_region, trust_of
 from cortical.agents.episode import EpisodeRecord
 from cortical.agents.learning import learn_objects
 from cortical.agents.metrics import summarise
@@ -183,7 +183,7 @@ def described(args: argparse.Namespace, experiment: Experiment) -> dict:
     return {
         "command": command, "commit": commit, "versions": {p: version(p) for p in PACKAGES},
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}", "threads": 1,
-        "seeds": args.seeds, "odds": experiment.decision.odds, "trust": experiment.column.trust,
+        "seeds": args.seeds, "odds": experiment.decision.odds, "trust": trust_of(experiment),
     }  # fmt: skip
 
 
