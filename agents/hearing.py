@@ -2,7 +2,7 @@
 
 A word is known by several maps, each of one recording or of a few laid on one another; what is believed of a word is
 the sum over its maps. Pose is time, pitch and loudness (see envs/sound.py), but not tempo, as size is not of things
-seen: a recording is learnt at a few tempi. Nothing of the column is made for sound.
+seen: a recording is learnt at a few stretches. Nothing of the column is made for sound.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ HEARD = FeatureSchema(location_sd=0.0006, normal_sd=0.2, curvature_sd=0.7, hue_s
 """How much two recordings of one word differ at a spot: much more than two glances at one object."""
 SPACING = 0.004
 """Metres between the points of a map: 40 ms, four bands."""
-TEMPI = (0.82, 1.0, 1.22)
+STRETCHES = (0.82, 1.0, 1.22)
 """Tempi at which a recording is learnt."""
 TRUST, CORRELATION = 0.3, 0.1
 """Share of the evidence that counts, and how alike the errors of bands are."""
@@ -54,9 +54,9 @@ def learn_sound(sounds: Sequence[Sound]) -> ObjectMap:
     return known
 
 
-def learn_word(sounds: Sequence[Sound], tempi: Sequence[float] = TEMPI) -> list[ObjectMap]:
+def learn_word(sounds: Sequence[Sound], stretches: Sequence[float] = STRETCHES) -> list[ObjectMap]:
     """The maps of one word: one of each recording at each tempo."""
-    return [learn_sound([sound.paced(tempo)]) for sound in sounds for tempo in tempi]
+    return [learn_sound([sound.stretched(times)]) for sound in sounds for times in stretches]
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,8 @@ class Learner:
         """
         learn = self.experiment.learn
         if learn.movement != "views":
+            if bearings is not None or frame is not None:
+                raise ValueError(f'learn.movement = "{learn.movement}" takes no bearings and no frame: learn by views')
             (known,) = self.growing(name, (learn.glances,))
             looked = f"{learn.glances} glances"
         else:

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from cortical.columns.object_map import ObjectMap
 from cortical.columns.storage import write_whole
-from cortical.configs.load import validate
+from cortical.configs.load import ConfigError, validate
 from cortical.configs.schema import Experiment, LesionKind, Topology
 
 from .agent import Agent
@@ -122,6 +122,11 @@ def run_settings(
 
 def with_setting(experiment: Experiment, setting: Setting, kind: LesionKind) -> Experiment:
     """The experiment with another number of columns, topology and lesion. Raises ConfigError."""
+    if experiment.lateral.graph and setting.topology != experiment.lateral.topology:
+        raise ConfigError(
+            f"lateral.graph = {experiment.lateral.graph!r} takes the place of any topology, so {setting.topology} "
+            "can't be compared with it: leave out --lateral.graph, or --topology"
+        )
     return validate(
         replace(
             experiment,

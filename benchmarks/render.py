@@ -232,7 +232,8 @@ def _more(difference: list[float] | None) -> str:
 
 def voting() -> str:
     """One to many columns, of benchmarks/voting.py."""
-    s = json.loads((RESULTS / "voting.json").read_text())["summary"]
+    result = json.loads((RESULTS / "voting.json").read_text())
+    s = result["summary"]
     lines = [
         "| columns | best guess right after one sensation | decided rightly after one | correct | sensations, mean "
         "| rotation error, median |", 6 * "|---" + "|",
@@ -244,25 +245,30 @@ def voting() -> str:
             f"| {columns} | {100 * guess:.0f} % | {100 * decided:.0f} % | {100 * correct:.1f} % | {took:.2f} "
             f"| {turned:.1f}° |"
         )
-    return "\n".join(lines)
+    episodes = s["episodes"]["64-intact"]
+    return "\n".join([*lines, "", f"(`{result['command']}`, {episodes} episodes a row.)"])
 
 
 def hearing() -> str:
     """One circuit for touch, sight and sound, of benchmarks/hearing.py."""
     found = json.loads((RESULTS / "hearing.json").read_text())["summary"]
     swap = found["swap"]
-    best = max((one for one in found["settings"] if one["split"] == "take" and not one["noise"]), key=_taught)
+    heard = {
+        f"{one['columns']} columns, {one['taught']} recordings a word, {of} (dynamic time warping of the whole: "
+        f"{100 * one['warping']:.0f} %)": one
+        for split, of in (("take", "new takes"), ("speaker", "new speakers"))
+        for one in [max((s for s in found["settings"] if s["split"] == split and not s["noise"]), key=_taught)]
+    }
     stages = {
         "touch": "learnt by touch, recognises by touch", "sight, swapped": "the same maps, given the eye's stream",
         "sight, learnt again": "learns again from the eye, recognises by sight",
+        "touch again": "and by touch again",
         "sight alone": "learnt by sight from the start, shapes alone",
     }  # fmt: skip
     lines = ["| one column, nothing changed but its input | right (95 %) |", "|---|---|"]
     lines += [f"| {label} | {_share(swap[stage])} |" for stage, label in stages.items()]
-    words = f"{best['columns']} columns, spoken digits, {best['taught']} recordings a word"
-    warping = f"dynamic time warping of the whole: {100 * best['warping']:.0f} %"
-    lines.append(f"| {words} ({warping}) | {_share(best)} |")
-    return "\n".join(lines)
+    lines += ["", "| the same kind of column, set to sound: spoken digits | right (95 %) |", "|---|---|"]
+    return "\n".join(lines + [f"| {label} | {_share(one)} |" for label, one in heard.items()])
 
 
 def _taught(one: dict) -> int:

@@ -158,7 +158,7 @@ def compared(part: list[Row], plain: list[Row]) -> dict[str, Any]:
     """Figures of a setting's episodes, and against the same ones by synchronous voting."""
     right, before = (np.array([row["right"] for row in some], float) for some in (part, plain))
     sensations, usual = (np.array([row["sensations"] for row in some], float) for some in (part, plain))
-    turned, dense = np.array([row["rotation_error_deg"] for row in part]), {}
+    turned = np.array([row["rotation_error_deg"] for row in part])
     cost = {key: sum(row[key] for row in part) for key in SPENT}
     dense = {key: sum(row[f"dense_{key}"] for row in plain) for key in SPENT}
     named, known = max(1.0, right.sum()), max(1.0, before.sum())

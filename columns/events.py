@@ -16,7 +16,8 @@ eps = 0 sends all that changed at all, and what the others know is the true vote
 Columns may tick at different rates, and between ticks they say nothing new; a message may get lost, then the others
 keep what they knew (the column sees that in what they agree on, and says it at its next chance); or it is some
 sensations late, through a ring of what was told (`Sent.past`). Readings' places and suggested poses always arrive.
-Not counted: what a watchful region asks of the best pose alone (`surprise`).
+Not counted: what a watchful region asks of the best pose alone (`surprise`), and what a robust one judges its columns
+by. Counted are broadcasts, each heard by all others: what a sparser graph's rounds of exchange add is not in it.
 """
 
 import math
@@ -226,9 +227,11 @@ def _lost(events: Events, sent: Sent, shape: torch.Size) -> Tensor:
     """(g, m) bool, whose message gets lost: it follows from the seed, the exchange and the place that was sensed."""
     if events.loss == 0:
         return torch.zeros(shape, dtype=torch.bool, device=sent.at.pivot.device)
-    place = int((sent.at.pivot.double().abs().sum() * 1e9).long())
-    draw = torch.Generator().manual_seed((events.seed * 1_000_003 + sent.exchanges * 7919 + place) % (1 << 62))
-    return (torch.rand(shape, generator=draw) < events.loss).to(sent.at.pivot.device)
+    lost = []
+    for place in (sent.at.pivot.double().abs().sum(1) * 1e9).long().tolist():
+        draw = torch.Generator().manual_seed((events.seed * 1_000_003 + sent.exchanges * 7919 + place) % (1 << 62))
+        lost.append(torch.rand(shape[1:], generator=draw) < events.loss)
+    return torch.stack(lost).to(sent.at.pivot.device)
 
 
 def _counted(events: Events, sent: Sent, name: str, wanted: Tensor, speaks: Tensor, common: Tensor) -> Sent:

@@ -52,6 +52,8 @@ class Lateral:
             heard = (reached[:, None] * self.spread).mean(0)
         else:
             reached = torch.bincount(self.component)[self.component].float()
+            if self.steps is not None and not self.steps.enough:
+                reached = torch.from_numpy(self.steps.reached()).float()
             heard = self._mean(reached[None])[0] / self.columns  # W is symmetric, and so is what it makes of votes
         object.__setattr__(self, "reached", reached)
         object.__setattr__(self, "heard", heard)

@@ -13,11 +13,13 @@ which is as much as a healthy column ever finds for one pose, and for one object
 """
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from cortical.configs.schema import LesionKind
 
 from .column import Column
 from .evidence.hypotheses import Hypotheses, join, nothing
@@ -26,7 +28,6 @@ from .geometry import random_rotations
 from .messages import Movement, Pose, Sensation, Vote
 from .region import Region
 
-Kind = Literal["kill", "freeze", "collude", "conspire"]
 LYING = ("collude", "conspire")
 CONFIDENT, LEAD = 15.0, 10.0
 """Nats a sensation that the surest one in a hundred of healthy columns finds for a right pose, and for one object more
@@ -47,7 +48,7 @@ class Lesion:
         point of the object lies at what was sensed
     """
 
-    kind: Kind
+    kind: LesionKind
     struck: Tensor
     at: int = 0
     claim: int = 0
@@ -55,14 +56,14 @@ class Lesion:
     chance: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise ValueError(f"no lesion {self.kind!r}: choose {', '.join(get_args(Kind))}")
+        if self.kind not in get_args(LesionKind):
+            raise ValueError(f"no lesion {self.kind!r}: choose {', '.join(get_args(LesionKind))}")
         if self.at < 0:
             raise ValueError(f"a lesion begins after 0 sensations or more, not {self.at}")
 
 
 def draw(
-    kind: Kind, share: float, columns: int, objects: int, generator: torch.Generator, at: int = 0, truth: int = -1
+    kind: LesionKind, share: float, columns: int, objects: int, generator: torch.Generator, at: int = 0, truth: int = -1
 ) -> Lesion:
     """A lesion of that share of the columns (rounded), at random; those that collude agree on an object other than
     `truth`. Raises ValueError for a share outside 0 ... 1, and where there is no other object."""

@@ -3,7 +3,7 @@
 Every column holds a mean of votes, m times which is an estimate of
 their sum, and each round it draws it towards what its neighbours hold, with weights
 
-    W_ij = w_ij / (1 + max(s_i, s_j)) on edges of weight w (1 by default, s their sums),   W_ii = 1 - sum_j W_ij
+    W_ij = w_ij / (w + max(s_i, s_j)) on edges of weight w_ij (w their mean, s their sums),   W_ii = 1 - sum_j W_ij
 
 (Metropolis weights; Xiao & Boyd, Systems & Control Letters 53, 2004). W is doubly stochastic, so the mean of all is
 what any connected graph comes to. Rather than x <- W x, which takes rounds in the square of a graph's diameter, columns
@@ -43,20 +43,32 @@ class Rounds:
 
     weights : W, (m, m) float64
     omega : (k,) of each round
+    enough : whether they were counted so that columns come to agree
     """
 
     weights: csr_array
     omega: np.ndarray
+    enough: bool = True
 
     @classmethod
     def over(cls, graph: nx.Graph, component: np.ndarray, rounds: int = 0) -> "Rounds":
         """So many rounds, or 0: as many as it needs to agree. `component` (m,): which connected part each is in."""
         weights = mixing_matrix(graph)
         sigma = _second(weights, component)
-        return cls(weights, _omegas(sigma, rounds or _rounds_to_agree(len(component), sigma)))
+        return cls(weights, _omegas(sigma, rounds or _rounds_to_agree(len(component), sigma)), enough=rounds == 0)
 
     def __len__(self) -> int:
         return len(self.omega)
+
+    def reached(self) -> np.ndarray:
+        """(m,) how many columns each one has heard of after all rounds, itself among them."""
+        hears = links = csr_array(self.weights, dtype=bool)
+        for _ in range(len(self) - 1):
+            further = csr_array(links @ hears, dtype=bool)
+            if further.nnz == hears.nnz:
+                break
+            hears = further
+        return np.diff(hears.indptr)
 
     def mean(self, x: np.ndarray) -> np.ndarray:
         """What columns hold of (m, n) afterwards: a round costs as many products as there are edges, n times."""

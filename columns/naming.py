@@ -22,7 +22,7 @@ object the motions form several groups, or a circle; each of them is as right as
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -58,6 +58,12 @@ class Dictionary:
     sure: Tensor
     turn_sd: Tensor
     shift_sd: Tensor
+
+    def to(self, device: str | torch.device) -> "Dictionary":
+        """On another device."""
+        frame = Pose(self.frame.location.to(device), self.frame.rotation.to(device))
+        rest = {part.name: getattr(self, part.name) for part in fields(self) if part.name != "frame"}
+        return Dictionary(frame=frame, **{name: part.to(device) for name, part in rest.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,17 +141,6 @@ class Naming:
     def log_mine(self) -> Tensor:
         """(p + 1, o + 1) log P(mine | yours)."""
         return _conditional(self.counts.T, self.strength)
-
-    def log_odds(self) -> Tensor:
-        """(o + 1, p + 1) nats by which yours makes mine more probable than it was, log P(mine | yours) / P(mine): 0
-        where nothing is known (pointwise mutual information: Church & Hanks, Computational Linguistics 16, 1990)."""
-        total = self.counts.sum() + self.strength
-        prior = (self.counts.sum(1) + self.strength / len(self.counts)) / total
-        return (self.log_mine() - prior.log()).T
-
-    def believed(self, yours: Tensor) -> Tensor:
-        """What your log posterior (..., p + 1) says of mine, (..., o + 1), log."""
-        return (yours[..., :, None] + self.log_mine().to(yours)).logsumexp(-2)
 
     def dictionary(self) -> Dictionary:
         """The naming worked out for use."""

@@ -7,12 +7,15 @@ speaks to who hears. What columns make of it is in lateral.py.
 
 import math
 from pathlib import Path
+from typing import get_args
 from xml.etree.ElementTree import ParseError
 
 import networkx as nx
 import numpy as np
 
-TOPOLOGIES = ("all-to-all", "ring", "grid", "small-world", "random", "groups", "none")
+from cortical.configs.schema import Topology
+
+TOPOLOGIES = get_args(Topology)
 
 
 def topology(name: str, columns: int, seed: int = 0) -> nx.Graph:

@@ -64,7 +64,7 @@ class Translated:
                 f"{len(region.objects)}: Naming.begin(mine, yours={len(region.objects)})"
             )
         object.__setattr__(self, "region", region)
-        object.__setattr__(self, "dictionary", naming.dictionary())
+        object.__setattr__(self, "dictionary", naming.dictionary().to(region.kinds[0].device))
 
     @property
     def columns(self) -> int:
@@ -203,10 +203,11 @@ class Translated:
         """Of this region's objects (g, b): what the other most probably calls each, the frames yours_from_mine, and
         whether one is known."""
         d = self.dictionary
-        known = torch.full((len(d.candidate), d.yours.shape[1] - 1), -math.inf).scatter(1, d.candidate, d.sure.log())
+        unknown = d.sure.new_full((len(d.candidate), d.yours.shape[1] - 1), -math.inf)
+        known = unknown.scatter(1, d.candidate, d.sure.log())
         likely = d.mine[:-1, :-1] + torch.where(known > -math.inf, 0.0, -math.inf).T
         mine = likely.argmax(1)
-        place = (d.candidate[mine] == torch.arange(len(mine))[:, None]).int().argmax(1)
+        place = (d.candidate[mine] == torch.arange(len(mine), device=mine.device)[:, None]).int().argmax(1)
         back = Pose(d.frame.location[mine, place], d.frame.rotation[mine, place]).inverse()
         return mine[obj], Pose(back.location[obj], back.rotation[obj]), (likely.amax(1) > -math.inf)[obj]
 

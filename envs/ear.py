@@ -28,12 +28,16 @@ ABOVE = 0.05  # metres over the loudest, from where the ear looks down
 class Ear:
     """A row of patches, one for each column; each hears its own share of the bands.
 
-    columns : how many patches
+    columns : how many patches, at most a band each; ValueError for another number
     sharpness : chances to listen to a band are its level above the quietest to this power; 0: all bands alike
     """
 
     columns: int = 1
     sharpness: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.columns <= BANDS:
+            raise ValueError(f"an ear has 1 to {BANDS} columns, a band or more for each, not {self.columns}")
 
     def walk(self, sound: Sound, steps: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Where to listen: frames, ascending, (s,), and bands (s, C). Time only goes on; between sensations it goes on

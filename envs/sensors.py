@@ -129,7 +129,8 @@ class Sensors:
         return [(width, np.flatnonzero(every == width)) for width in self._different]
 
     def bank(self, source: str) -> Bank | None:
-        """Readings of other objects of a catalogue, which `dropout` needs; None for other noise."""
+        """Readings of other objects of a catalogue, which `dropout` needs, all by patches as wide as `field_of_view`;
+        None for other noise."""
         if self.condition != "dropout":
             return None
         return shared_bank(source, self.pixels, self.field_of_view, self.name)

@@ -61,9 +61,9 @@ class Sound:
         """(t, BANDS) bool, where there is something to hear."""
         return self.level > -QUIET
 
-    def paced(self, tempo: float) -> "Sound":
-        """The same at another tempo, 2 for twice as long, at the same pitch."""
-        return self if tempo == 1.0 else Sound(np.asarray(zoom(self.level, (tempo, 1.0), order=1)))
+    def stretched(self, times: float) -> "Sound":
+        """The same, so many times as long, at the same pitch."""
+        return self if times == 1.0 else Sound(np.asarray(zoom(self.level, (times, 1.0), order=1)))
 
     def __len__(self) -> int:
         return len(self.level)
@@ -87,8 +87,12 @@ def _read(file: Path) -> Clip:
     if len(parts) != 3 or not parts[2].isdecimal():
         raise ValueError(f"{file.name} doesn't say what it is: name it WORD_SPEAKER_TAKE.wav, such as 7_anna_0.wav")
     rate, samples = wavfile.read(file)
-    scale = 1.0 if samples.dtype.kind == "f" else float(np.iinfo(samples.dtype).max)
-    mono = samples.astype(np.float32).reshape(len(samples), -1).mean(1) / scale
+    middle, scale = 0.0, 1.0
+    if samples.dtype.kind != "f":
+        limits = np.iinfo(samples.dtype)
+        scale = (limits.max - limits.min + 1) / 2
+        middle = limits.min + scale  # 8 bits have no sign: silence is 128
+    mono = (samples.astype(np.float32).reshape(len(samples), -1).mean(1) - middle) / scale
     return Clip(parts[0], parts[1], int(parts[2]), mono, rate)
 
 

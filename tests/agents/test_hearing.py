@@ -91,8 +91,8 @@ def test_silence_is_heard_as_nothing(maps):
 
 def test_a_recording_is_learnt_at_every_tempo():
     sound = word("up", np.random.default_rng(7))
-    slow = sound.paced(1.25)
-    assert len(slow) == round(1.25 * len(sound)) and sound.paced(1.0) is sound
+    slow = sound.stretched(1.25)
+    assert len(slow) == round(1.25 * len(sound)) and sound.stretched(1.0) is sound
     known = learn_word([sound], (1.0, 1.25))
     length = [float(np.ptp(one.rows()[0][:, 0].numpy())) for one in known]
     assert length[1] / length[0] == pytest.approx(1.25, rel=0.1)

@@ -3,6 +3,7 @@
 import csv
 from dataclasses import replace
 
+import networkx as nx
 import numpy as np
 import pytest
 
@@ -75,6 +76,14 @@ def test_processes_play_the_same_episodes(records, maps, folder):
     assert told == [(r.answer, r.sensations, r.rotation_error_deg, r.odds_log) for r in records[asked]]
     with pytest.raises(ValueError, match="workers=1"):
         run_experiment(EXPERIMENT, maps, plan, workers=2)
+
+
+def test_a_graph_of_ones_own_is_not_played_under_other_names(tmp_path):
+    nx.write_graphml(nx.path_graph(4), tmp_path / "path.graphml")
+    own = replace(EXPERIMENT, lateral=replace(EXPERIMENT.lateral, graph=str(tmp_path / "path.graphml")))
+    assert voting.with_setting(own, Setting(4, own.lateral.topology, 0.0), "kill").lateral == own.lateral
+    with pytest.raises(ConfigError, match=r"leave out --lateral\.graph, or --topology"):
+        voting.with_setting(own, Setting(4, "ring", 0.0), "kill")
 
 
 def test_tables_are_tidy(records, tmp_path):

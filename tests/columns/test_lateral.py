@@ -86,6 +86,15 @@ def test_more_rounds_bring_columns_closer_to_the_sum():
     assert off[0] > off[1] > off[2]
 
 
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_columns_count_whom_they_have_heard_of_whatever_their_number(rounds):
+    """On both sides of the number up to which that is worked out as one matrix."""
+    few, many = (Lateral.over(topology("ring", columns), rounds) for columns in (256, 257))
+    held = [float(lateral.exchange(torch.ones(1, lateral.columns, 1))[0, 0, 0]) for lateral in (few, many)]
+    assert held[0] == pytest.approx(held[1]) == pytest.approx(1 + 2 * rounds)
+    torch.testing.assert_close(few.heard[:10] * 256, many.heard[:10] * 257, rtol=1e-4, atol=1e-5)
+
+
 def test_separate_parts_hold_the_sums_of_their_own():
     graph = nx.disjoint_union(nx.complete_graph(2), nx.path_graph(3))
     sent = votes(5)

@@ -84,6 +84,22 @@ def test_recordings_are_read_from_a_folder(tmp_path):
     np.testing.assert_allclose(down.samples, sweep(3000, 300), atol=1e-6)
 
 
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int32])
+def test_silence_is_silent_in_any_number_of_bits(tmp_path, kind):
+    limits, wave = np.iinfo(kind), sweep(300, 3000)
+    half = (limits.max - limits.min + 1) / 2
+    samples = np.clip(np.round(wave * half) + limits.min + half, limits.min, limits.max).astype(kind)
+    wavfile.write(tmp_path / "up_anna_0.wav", RATE, samples)
+    (clip,) = read_clips(tmp_path)
+    np.testing.assert_allclose(clip.samples, wave, atol=0.01)
+
+
+@pytest.mark.parametrize("columns", [0, 41])
+def test_an_ear_has_a_band_or_more_for_each_column(columns):
+    with pytest.raises(ValueError, match="1 to 40 columns"):
+        Ear(columns)
+
+
 def test_bad_recordings_are_refused_with_a_remedy(tmp_path):
     with pytest.raises(FileNotFoundError, match="give the folder of recordings"):
         read_clips(tmp_path)
