@@ -136,6 +136,7 @@ RANGES: tuple[tuple[str, str, Callable[[Any], bool], str], ...] = (
     ("eye", "layout", is_layout, f"one of {', '.join(LAYOUTS)}, or a file that is there and ends in .npy or .csv"),
     ("eye", "pixels", *_at_least(3, 256)),
     ("eye", "field_of_view", *_above(0, 12)),
+    ("eye", "patch_noise", *_at_least(0, 100)),
     ("eye", "distance", *_above(0, FARTHEST)),
     ("eye", "max_path", *_above(0, FARTHEST)),
     ("eye", "max_turn", *_above(0, 180)),

@@ -58,6 +58,8 @@ class EyeConfig:
     """What reads a patch's image: surface (a quadric fitted to its depth), or a plug-in by its name."""
     noise: Condition = "noise"
     """Sensor noise: clean, noise, rawnoise (depth pixels too) or dropout."""
+    patch_noise: float = 1.0
+    """So many times the noise on what a patch looks like, its colour and curvature; 1: as `noise` says."""
     distance: float = 0.20
     """Distance in metres from the centre of the cube at which the eye starts."""
     max_path: float = 0.20

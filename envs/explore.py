@@ -80,6 +80,7 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         finger_turn: float = 90.0,
         render_mode: str | None = None,
         layout: str = "grid",
+        patch_noise: float = 1.0,
     ) -> None:
         one_of("scene", scene, ("held", "table"))
         one_of("body", body, ("free", "arm"))
@@ -96,7 +97,8 @@ class ObjectExploreEnv(gym.Env[dict[str, np.ndarray], np.ndarray]):
         self.objects = shared_catalogue(objects).names
         self.limits = Limits(max_path, math.radians(max_turn))
         patch = {"pixels": pixels, "field_of_view": field_of_view, "sensor": sensor, "layout": layout}
-        self.sensors = Sensors(EyeConfig(columns=columns, spread=spread, noise=noise, **patch))
+        noises = {"noise": noise, "patch_noise": patch_noise}
+        self.sensors = Sensors(EyeConfig(columns=columns, spread=spread, **patch, **noises))
         self.hand = Hand(objects, fingers, noise, Limits(finger_path, math.radians(finger_turn))) if fingers else None
         self.source = objects
         self._backend: Backend = backend

@@ -6,6 +6,8 @@ With independent standard normals, one draw a reading:
     hue        h' = h + 0.1 e (mod 1)       saturation, value  s' = clip(s + 0.1 e)
     curvature  l' = l + 0.1 e, where l = sign(k) ln(1 + |k| x 1 m)
 
+What a patch looks like (hue, saturation, value, curvature) may be disturbed `look` times as much: e' = look e.
+
 A patch moves with its reading: its points turn and shift rigidly, x' = p' + Q (x - p); their heights over
 the tangent plane change by the change of the quadric, -((k1' - k1) u^2 + (k2' - k2) v^2) / 2 (curvature is
 positive where convex); its pixels get the same offsets of hue, saturation and value.
@@ -31,6 +33,8 @@ COLOUR = 0.1
 LOG_CURVATURE = 0.1
 DEPTH = 0.001
 """Standard deviation in metres of a depth pixel under `rawnoise`."""
+LOOK = slice(6, 11)
+"""Draws of a reading that disturb what it looks like: hue, saturation, value and both log curvatures."""
 LOST, STRAY = 0.2, 0.05
 """Probabilities under `dropout`: a reading is lost; it takes the features of another object."""
 
@@ -70,14 +74,16 @@ def perturb(
     sensor_rotation: np.ndarray,
     bank: Bank | None = None,
     owner: int = -1,
+    look: float = 1.0,
 ) -> Record:
     """The record of b patches as a noisy sensor gives it; a new record, except for `clean`.
 
     sensor_position : (b, 3) metres; sensor_rotation : (b, 3, 3) world_from_sensor
     bank, owner : for `dropout`, stray features and which object they must not be of; without any other object
         in the bank nothing goes astray
+    look : so many times the noise of colour and curvature
     """
-    return perturb_all(record, condition, (random,), sensor_position, sensor_rotation, bank, (owner,))
+    return perturb_all(record, condition, (random,), sensor_position, sensor_rotation, bank, (owner,), look)
 
 
 def perturb_all(
@@ -88,6 +94,7 @@ def perturb_all(
     sensor_rotation: np.ndarray,
     bank: Bank | None = None,
     owners: Sequence[int] = (),
+    look: float = 1.0,
 ) -> Record:
     """`perturb` of several eyes with as many patches each, one after the other, every eye with a generator (and, given
     a bank, an owner) of its own: to the bit what each would read alone."""
@@ -110,6 +117,8 @@ def perturb_all(
     if bank is not None and stray:
         at, taken = np.concatenate(stray), np.concatenate(chosen)
         record = _astray(record, at, bank.record, taken, sensor_position, sensor_rotation)
+    if look != 1.0:
+        draws[..., LOOK] *= look
     noisy = _noisy(record, draws.reshape(-1, 11), sensor_position, sensor_rotation)
     if dropout:
         _lose(noisy, fates.ravel() < LOST)

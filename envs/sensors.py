@@ -72,15 +72,18 @@ def patch_rotations(columns: int, spread: float, layout: str = "grid") -> np.nda
 class Sensors:
     """The patches of one eye.
 
-    Raises ValueError for a patch wider than 12 degrees, and for a sensor that there isn't.
+    Raises ValueError for a patch wider than 12 degrees, for negative noise, and for a sensor that there isn't.
     """
 
     def __init__(self, config: EyeConfig) -> None:
         self.widths = patch_widths(config.columns, config.field_of_view, config.layout)
         self._different = np.unique(self.widths).tolist()
+        if not 0.0 <= config.patch_noise < math.inf:
+            raise ValueError(f"eye.patch_noise multiplies the noise, 0 or more, but is {config.patch_noise}")
         self.pixels = config.pixels
         self.field_of_view = math.radians(config.field_of_view)
         self.condition: Condition = config.noise
+        self.look = config.patch_noise
         self.name, self.read = config.sensor, sensor_of(config.sensor)
         self.eye_from_sensor = patch_rotations(config.columns, config.spread, config.layout)
 
@@ -118,7 +121,8 @@ class Sensors:
             self.read(_of(images, rows), self.pixels, width, at[rows], turn[rows], footprint, depth_noise)
             for width, rows in groups
         ]
-        return perturb_all(_in_order(read, groups), self.condition, randoms, at, turn, bank, owners), at, turn
+        record = _in_order(read, groups)
+        return perturb_all(record, self.condition, randoms, at, turn, bank, owners, self.look), at, turn
 
     def _by_width(self, eyes: int) -> list[tuple[float, Rows]]:
         """Patches of one width are sensed in one call: the width, radians, and which rows of all eyes' patches they

@@ -89,6 +89,7 @@ WRONG = {
     "wide patch": ({"eye": {"field_of_view": 12.5}}, "above 0 and at most 12"),
     "not a number": ({"eye": {"distance": float("nan")}}, "distance = nan.*above 0"),
     "endless": ({"world": {"cube": float("inf")}}, "cube = inf.*above 0"),
+    "less than no noise": ({"eye": {"patch_noise": -1.0}}, "patch_noise = -1.0.*from 0 to 100.*what a patch looks"),
     "even odds": ({"decision": {"odds": 1.0}}, "above 1.*Posterior odds"),
     "certain outlier": ({"column": {"outlier": 1.0}}, "above 0 and below 1"),
     "unknown device": ({"column": {"device": "gpu"}}, "cpu, cuda or cuda:N"),

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cortical.configs.schema import EyeConfig
 from cortical.envs.noise import Bank, hsv_from_rgb, perturb, perturb_images, rgb_from_hsv
 from cortical.envs.placing import random_rotations
 from cortical.envs.record import Images, Record
+from cortical.envs.sensors import Sensors
 from cortical.envs.testing import check_record
 
 COUNT, PIXELS = 4000, 3
@@ -135,6 +137,27 @@ def test_same_seed_same_bits_and_the_input_is_left_alone(scene):
         assert np.array_equal(getattr(one, name), getattr(two, name))
     assert not np.array_equal(one.location, other.location)
     assert noisy(scene, "clean") is scene[0]
+
+
+def test_noise_on_the_look_alone(scene):
+    """Twice the noise of colour and curvature; place and facing stay to the bit, and once is as without."""
+    plain, double, none = noisy(scene), noisy(scene, look=2.0), noisy(scene, look=0.0)
+    for name in Record.__dataclass_fields__:
+        assert np.array_equal(getattr(noisy(scene, look=1.0), name), getattr(plain, name)), name
+    for name in ("location", "normal"):
+        assert np.array_equal(getattr(double, name), getattr(plain, name)), name
+    clean = logarithm(scene[0].curvature)
+    once, twice = logarithm(plain.curvature) - clean, logarithm(double.curvature) - clean
+    np.testing.assert_allclose(twice, 2 * once, atol=1e-4)
+    np.testing.assert_allclose(double.hsv[:, 1] - 0.5, (2 * (plain.hsv[:, 1] - 0.5)).clip(-0.5, 0.5), atol=1e-5)
+    assert np.abs(logarithm(none.curvature) - clean).max() < 1e-4
+    assert np.abs(none.hsv - scene[0].hsv).max() < 1e-5
+
+
+def test_sensors_take_it_from_the_eye():
+    with pytest.raises(ValueError, match="0 or more, but is -1"):
+        Sensors(EyeConfig(patch_noise=-1.0))
+    assert Sensors(EyeConfig()).look == 1.0 and Sensors(EyeConfig(patch_noise=4.0)).look == 4.0
 
 
 def test_one_reading_is_as_in_a_batch(scene):
