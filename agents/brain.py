@@ -7,6 +7,7 @@ from cortical.columns.events import Events
 from cortical.columns.evidence.atlas import Atlas
 from cortical.columns.evidence.column import EvidenceColumn
 from cortical.columns.lateral import Lateral
+from cortical.columns.layers.learnt_encoder import LearntCode, same
 from cortical.columns.messages import FeatureSchema
 from cortical.columns.object_map import ObjectMap
 from cortical.columns.region import Region
@@ -72,8 +73,27 @@ def _kinds(experiment: Experiment, maps: dict[str, ObjectMap]) -> tuple[Column, 
     if column.kind != "evidence":
         parts = [(maps, schema, count, column) for schema, count in wanted if count]
         return tuple(call_plugin("columns", column.kind, Column, *part) for part in parts)
+    encoder = _encoder(experiment, maps) if any(kind.code_bits for kind, count in wanted if count) else None
     atlas = Atlas.pack(maps, codes if len(wanted) == 3 else schema).to(column.device)
-    return tuple(EvidenceColumn(atlas, kind, count, column.outlier) for kind, count in wanted if count)
+    return tuple(
+        EvidenceColumn(atlas, kind, count, column.outlier, encoder=encoder if kind.code_bits else None)
+        for kind, count in wanted
+        if count
+    )
+
+
+def _encoder(experiment: Experiment, maps: dict[str, ObjectMap]) -> LearntCode | None:
+    """What made the codes of all maps. Raises ValueError if it isn't one, or not what the configuration says."""
+    first = next(iter(maps.values())).encoder
+    if other := [name for name, known in maps.items() if not same(known.encoder, first)]:
+        raise ValueError(f"the codes of {other[0]!r} were made by another encoder than the rest: learn them together")
+    if (first is not None) != (experiment.column.code == "learnt"):
+        there = "learnt" if first is not None else "fixed"
+        raise ValueError(
+            f'column.code = "{experiment.column.code}", but the maps were learnt with column.code = "{there}", or '
+            "their encoder was left behind: learn again, or read them from their run folder"
+        )
+    return first
 
 
 def stored_schema(experiment: Experiment) -> FeatureSchema:

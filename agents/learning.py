@@ -14,17 +14,26 @@ from itertools import islice
 import numpy as np
 import torch
 
+from cortical.columns.layers import PatchEncoder
+from cortical.columns.layers.code_learning import LearningRates, Looks
+from cortical.columns.layers.code_learning import learn as learn_code
+from cortical.columns.layers.learnt_encoder import LearntCode
 from cortical.columns.messages import FeatureSchema, Pose, Sensation
-from cortical.columns.object_map import ObjectMap
+from cortical.columns.object_map import ObjectMap, place_keys
 from cortical.configs.schema import Experiment, EyeConfig, WorldConfig
 from cortical.envs.bodies import encode, looking
 from cortical.envs.explore import ObjectExploreEnv
+from cortical.envs.placing import random_rotations
 
 from .brain import stored_schema
 from .learning_movements import glances, make_mover
 from .records import RunFolder
-from .sensing import Senses
+from .sensing import CODE, Senses, describe
 
+LIGHTS = (None, 1.0, 2.0, 4.0)
+"""In which a first look is taken: without noise, and with so many times the protocol's on what a patch looks like."""
+FIRST_LOOK = 125
+"""Readings of each view in each light, at most."""
 PITCH = 1.6  # degrees between neighbouring patches while learning
 CODE_SLOTS = 96  # most frequent bits a node counts
 
@@ -46,15 +55,31 @@ def learning_eye(experiment: Experiment) -> EyeConfig:
     )  # fmt: skip
 
 
-class Learner:
-    """Learns maps of the objects of a world, one after the other."""
+Look = tuple[torch.Tensor, torch.Tensor, torch.Tensor, int, bool]
+"""Descriptors (n, f), locations and normals (n, 3) of a glance, which object it was at, and whether in good light."""
 
-    def __init__(self, experiment: Experiment) -> None:
-        self.experiment = experiment
+
+class Learner:
+    """Learns maps of the objects of a world, one after the other.
+
+    encoder : the code that was learnt before, where `column.code` says so
+    light : None: the eye has no noise; else it has, and so many times that on what a patch looks like
+    """
+
+    def __init__(self, experiment: Experiment, encoder: LearntCode | None = None, light: float | None = None) -> None:
+        self.experiment, self.encoder = experiment, encoder
         self.schema: FeatureSchema = stored_schema(experiment)
-        self.senses = Senses(coded=self.schema.code_bits > 0)
+        coded = self.schema.code_bits > 0
+        if coded and (experiment.column.code == "learnt") != (encoder is not None):
+            raise ValueError(
+                f'column.code = "{experiment.column.code}" {"with" if encoder else "without"} a learnt encoder: '
+                "learn_objects takes care of it, or give the one that first_look returns"
+            )
+        self.senses = Senses(coded, learnt=encoder)
         world = WorldConfig(objects=experiment.world.objects)
         eye = learning_eye(experiment)
+        if light is not None:
+            eye = replace(eye, noise="noise", patch_noise=light)
         self.env = ObjectExploreEnv.from_config(world, eye, obs_mode=self.senses.obs_mode)
         side = math.isqrt(experiment.learn.patches)
         if side * side != experiment.learn.patches or side % 2 == 0:
@@ -90,7 +115,7 @@ class Learner:
 
     def add_view(self, known: ObjectMap, name: str, bearing: np.ndarray, frame: Pose | None = None) -> ObjectMap:
         """The map, kept in `frame`, with what is seen of an object from one more bearing, (3,) unit, object frame."""
-        seen = list(self._scan(name, bearing))
+        seen = [self.senses(observation) for observation in self.scan(name, bearing)]
         return _insert(known, seen if frame is None else [_carried(s, frame) for s in seen], self.schema)
 
     def growing(self, name: str, budgets: Sequence[int]) -> Iterator[ObjectMap]:
@@ -109,14 +134,15 @@ class Learner:
             yield known
 
     def _empty(self) -> ObjectMap:
-        return ObjectMap.empty(self.experiment.column.node_spacing, CODE_SLOTS if self.schema.code_bits else 0)
+        slots = CODE_SLOTS if self.schema.code_bits else 0
+        return ObjectMap.empty(self.experiment.column.node_spacing, slots, self.encoder)
 
-    def _scan(self, name: str, bearing: np.ndarray) -> Iterator[Sensation]:
-        """The sensations of one view; the object lies at the world's origin, unturned."""
+    def scan(self, name: str, bearing: np.ndarray, seed: int = 0) -> Iterator[dict[str, np.ndarray]]:
+        """What is observed in one view, (3,) unit; the object lies at the world's origin, unturned."""
         position = self.experiment.eye.distance * bearing
         forward = looking(-bearing)
         start = {"object": name, "position": np.zeros(3), "rotation": np.eye(3), "eye_position": position}
-        observation, _ = self.env.reset(seed=0, options={**start, "gaze": -bearing})
+        observation, _ = self.env.reset(seed=seed, options={**start, "gaze": -bearing})
         waiting, planned, met = [(0, 0)], {(0, 0)}, False  # a ring is looked for around its empty middle
         budget = self.experiment.learn.sensations_per_view // self.experiment.learn.patches
         while waiting and budget > 0:
@@ -128,9 +154,8 @@ class Learner:
                 observation = self.env.step(action)[0]
                 budget -= 1
                 self.readings += self.experiment.learn.patches
-            sensation = self.senses(observation)
-            yield sensation
-            here = bool(sensation.on_object.any())
+            yield observation
+            here = bool((observation["on_object"] > 0.5).any())
             met = met or here
             if here or not met:
                 beside = [(right + 1, down), (right - 1, down), (right, down + 1), (right, down - 1)]
@@ -146,16 +171,58 @@ def learn_objects(
     tell : called with each object's name and how many readings it took (0: it was there already)
     """
     schema, learner, maps = stored_schema(experiment), None, {}
+    encoder = encoder_of(experiment, names, folder)
     for name in names:
         known = folder.load_map(name, schema)
         before = learner.readings if learner else 0
         if known is None:
-            learner = learner or Learner(experiment)
+            learner = learner or Learner(experiment, encoder)
             known = learner.learn(name)
             folder.save_map(name, known, schema)
         maps[name] = known
         tell(name, learner.readings - before if learner else 0)
     return maps
+
+
+def encoder_of(experiment: Experiment, names: Sequence[str], folder: RunFolder) -> LearntCode | None:
+    """The learnt code of a folder, learnt from a first look at these objects if it isn't there yet; None where
+    `column.code` is fixed or no map holds codes."""
+    if experiment.column.code == "fixed" or not stored_schema(experiment).code_bits:
+        return None
+    if (kept := folder.load_encoder()) is None:
+        folder.save_encoder(kept := first_look(experiment, names))
+    return kept
+
+
+def first_look(
+    experiment: Experiment, names: Sequence[str], rates: LearningRates = LearningRates()  # noqa: B008 (frozen)
+) -> LearntCode:
+    """The code that a first look at these objects teaches: a few glances from each of 14 views, in every light, each
+    time from other bearings. All draws follow from the encoder's seed."""
+    learn = experiment.learn
+    few = max(learn.patches, min(FIRST_LOOK, learn.sensations_per_view))
+    plain = replace(experiment.column, code="fixed", features="both")
+    looking = replace(experiment, column=plain, learn=replace(learn, sensations_per_view=few))
+    parts: list[Look] = []
+    patches = PatchEncoder(CODE)
+    for light in LIGHTS:
+        learner, random = Learner(looking, light=light), np.random.default_rng([CODE.seed, int(4 * (light or 0))])
+        for k, name in enumerate(names):
+            for bearing in views() @ random_rotations(1, random)[0]:
+                for observation in learner.scan(name, bearing, int(random.integers(2**31))):
+                    parts.append((*describe(patches, observation), k, light is None))
+        learner.env.close()
+    looks = _looks(parts, experiment.column.node_spacing)
+    return learn_code(looks, torch.Generator().manual_seed(CODE.seed), patches, rates)
+
+
+def _looks(parts: list[Look], spacing: float) -> Looks:
+    """Looks at places: cells of the maps that are to be, each of one facing."""
+    cells = torch.cat([place_keys(location, normal, spacing) for _, location, normal, _, _ in parts])
+    thing = torch.cat([torch.full((len(part[0]),), part[3]) for part in parts])
+    clear = torch.cat([torch.full((len(part[0]),), part[4]) for part in parts])
+    place = torch.unique(torch.stack([thing, cells], 1), dim=0, return_inverse=True)[1]
+    return Looks(torch.cat([part[0] for part in parts]), place, clear)
 
 
 def _direction(right: float, down: float) -> np.ndarray:

@@ -2,6 +2,7 @@
 
     run.json              the resolved configuration, versions, the command
     maps/NAME.safetensors one map per object, written as soon as it is learnt
+    encoder.safetensors   what makes the maps' codes, where it was learnt
     episodes.jsonl        one line an episode: the row of the tables
     traces.jsonl          one line an episode: what every column believed at every step
     *.png                 pictures
@@ -19,14 +20,23 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cortical.columns.layers.learnt_encoder import LearntCode
 from cortical.columns.messages import FeatureSchema
 from cortical.columns.object_map import ObjectMap
-from cortical.columns.storage import disk_is_full, load_maps, save_maps, write_whole
+from cortical.columns.storage import (
+    disk_is_full,
+    fingerprint,
+    load_encoder,
+    load_maps,
+    save_encoder,
+    save_maps,
+    write_whole,
+)
 from cortical.configs.load import from_dict, to_dict
 from cortical.configs.schema import Experiment
 
@@ -109,7 +119,10 @@ class RunFolder:
 
     def save_map(self, name: str, known: ObjectMap, schema: FeatureSchema) -> None:
         """Keep a map; it is on the disk when this returns."""
-        save_maps(self.map_file(name), {name: known}, schema, {"learnt": learning_settings(self.experiment)})
+        extra: dict[str, Any] = {"learnt": learning_settings(self.experiment)}
+        if known.encoder is not None:
+            extra["encoder"] = fingerprint(known.encoder)
+        save_maps(self.map_file(name), {name: known}, schema, extra)
 
     def load_map(self, name: str, schema: FeatureSchema) -> ObjectMap | None:
         """The map kept of an object, or None. Raises RunError if it was learnt with other settings."""
@@ -121,7 +134,33 @@ class RunFolder:
         if difference:
             remedy = "repeat them with --from-run, or use another --out or --maps"
             raise RunError(f"{file} was learnt with other settings ({difference}): {remedy}")
-        return maps[name]
+        return self._with_encoder(maps[name], file, extra)
+
+    def _with_encoder(self, known: ObjectMap, file: Path, extra: dict[str, Any]) -> ObjectMap:
+        """The map with what made its codes. Raises RunError if that isn't here."""
+        if "encoder" not in extra:
+            return known
+        encoder = self.load_encoder()
+        if encoder is None or fingerprint(encoder) != extra["encoder"]:
+            fault = "is not there" if encoder is None else "holds another"
+            raise RunError(
+                f"{file} was learnt with a learnt encoder, and {self.encoder_file} {fault}: copy the one that lay "
+                "beside it, or learn in another folder"
+            )
+        return replace(known, encoder=encoder)
+
+    @property
+    def encoder_file(self) -> Path:
+        """Where what a learnt encoder has learnt is kept, beside the maps."""
+        return self.path / "encoder.safetensors"
+
+    def save_encoder(self, encoder: LearntCode) -> None:
+        """Keep it; it is on the disk when this returns."""
+        save_encoder(self.encoder_file, encoder)
+
+    def load_encoder(self) -> LearntCode | None:
+        """What is kept, or None. Raises MapFileError if it is damaged."""
+        return load_encoder(self.encoder_file) if self.encoder_file.exists() else None
 
     def append(self, label: str, record: EpisodeRecord) -> None:
         """Add an episode to the rows and the traces; it is on the disk when this returns. Raises RunError."""
@@ -188,6 +227,9 @@ def learning_settings(experiment: Experiment) -> dict[str, Any]:
     else:
         del learn["sensations_per_view"]
         learn["seed"] = experiment.seed
+    coded = experiment.column.features != "surface" or experiment.column.code_column
+    if coded and experiment.column.code != "fixed":  # as before there was any other
+        learn["code"] = experiment.column.code
     read_by = {} if eye.sensor == "surface" else {"sensor": eye.sensor}  # as before there was any other
     return {
         "objects": world.objects, "spacing": experiment.column.node_spacing, **learn,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from cortical.columns.layers import EncoderConfig, PatchEncoder, SurfacePatch
+from cortical.columns.layers.learnt_encoder import LearntCode, LearntEncoder
 from cortical.columns.messages import FeatureSchema, Sensation
 from cortical.configs.schema import Condition, Features
 
@@ -56,12 +57,13 @@ ABSURD = 1e6
 class Senses:
     """Turns observations into sensations; the patch is encoded if any column wants codes.
 
+    learnt : the code that was learnt; None: the one that isn't
     fingers : so many of the last sensors are fingers. One that met nothing says nothing: it felt a few centimetres,
         not a ray without end.
     """
 
-    def __init__(self, coded: bool, fingers: int = 0) -> None:
-        self.encoder = PatchEncoder(CODE) if coded else None
+    def __init__(self, coded: bool, fingers: int = 0, learnt: LearntCode | None = None) -> None:
+        self.encoder = (PatchEncoder(CODE) if learnt is None else LearntEncoder(learnt, CODE)) if coded else None
         self.fingers = fingers
 
     @property
@@ -99,12 +101,24 @@ class Senses:
 
     def _encode(self, read: dict[str, torch.Tensor]) -> torch.Tensor:
         assert self.encoder is not None
-        patch = SurfacePatch(
-            read["patch"], read["location"], read["normal"], read["directions"], read["curvature"], read["rgb"]
-        )
-        seen = patch.seen_from(read["sensor_position"], read["sensor_rotation"])
         with torch.no_grad():
-            return self.encoder(seen).long()
+            return self.encoder(_seen(read)).long()
+
+
+def describe(patches: PatchEncoder, observation: Mapping[str, np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
+    """Of the readings of an observation that say something: descriptors (n, f), locations and normals (n, 3)."""
+    read = _numbers(observation, NEEDED | NEEDED_FOR_CODES)
+    keep = (read["on_object"] > 0.5) & (read["valid"] > 0.5)
+    with torch.no_grad():
+        return patches.descriptor(_seen(read))[keep], read["location"][keep], read["normal"][keep]
+
+
+def _seen(read: Mapping[str, Tensor]) -> SurfacePatch:
+    """The patches in their sensors' frames."""
+    patch = SurfacePatch(
+        read["patch"], read["location"], read["normal"], read["directions"], read["curvature"], read["rgb"]
+    )
+    return patch.seen_from(read["sensor_position"], read["sensor_rotation"])
 
 
 def _numbers(observation: Mapping[str, np.ndarray], needed: Mapping[str, tuple[int | None, ...]]) -> dict[str, Tensor]:

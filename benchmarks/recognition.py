@@ -91,7 +91,9 @@ def maps_folder(root: Path, experiment: Experiment) -> RunFolder:
     settings = json.dumps([learning_settings(experiment), coded], sort_keys=True)
     plain = Experiment(world=experiment.world, eye=replace(experiment.eye, columns=1, noise="clean"))
     plain = replace(
-        plain, column=replace(plain.column, features="both" if coded else "surface"), learn=experiment.learn
+        plain,
+        column=replace(plain.column, features="both" if coded else "surface", code=experiment.column.code),
+        learn=experiment.learn,
     )
     return RunFolder.for_maps(root / hashlib.sha256(settings.encode()).hexdigest()[:12], plain)
 

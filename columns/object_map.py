@@ -15,6 +15,8 @@ import networkx as nx
 import torch
 from torch import Tensor
 
+from .layers.learnt_encoder import LearntCode
+
 # columns of the table of sums
 COUNT, POINT, OUTER, NORMAL, AXIS = 0, slice(1, 4), slice(4, 13), slice(13, 16), slice(16, 25)
 CURVATURE, CURVATURE2, CHROMA, CHROMA2, LIGHT = slice(25, 27), slice(27, 29), slice(29, 31), 31, slice(32, 34)
@@ -34,6 +36,7 @@ class ObjectMap:
     bits, bit_counts : (n, c) int64 and float32, the most frequent active bits of the codes sensed in each node
         and how often each was active; c = 0 without codes
     spacing : cell edge in metres
+    encoder : what made the codes; None: the encoder that isn't learnt
     """
 
     keys: Tensor
@@ -41,9 +44,10 @@ class ObjectMap:
     bits: Tensor
     bit_counts: Tensor
     spacing: float
+    encoder: LearntCode | None = None
 
     @classmethod
-    def empty(cls, spacing: float, code_slots: int = 0) -> "ObjectMap":
+    def empty(cls, spacing: float, code_slots: int = 0, encoder: LearntCode | None = None) -> "ObjectMap":
         """A map without nodes."""
         return cls(
             torch.zeros(0, dtype=torch.int64),
@@ -51,6 +55,7 @@ class ObjectMap:
             torch.zeros(0, code_slots, dtype=torch.int64),
             torch.zeros(0, code_slots),
             spacing,
+            encoder,
         )
 
     def __len__(self) -> int:
@@ -60,7 +65,7 @@ class ObjectMap:
         """A new map with readings added: (r, 3) location, normal, direction, (r, 2) log curvature, (r, 3) hsv,
         (r, k) code; object frame, metres."""
         fresh = _sums(location, normal, direction, curvature, hsv)
-        fresh_keys = _keys(location, normal, self.spacing)
+        fresh_keys = place_keys(location, normal, self.spacing)
         keys, owner = torch.unique(torch.cat([self.keys, fresh_keys]), return_inverse=True)
         sums = torch.zeros(len(keys), SUMS, dtype=torch.float64)
         sums.index_add_(0, owner, torch.cat([self.sums, fresh]))
@@ -119,7 +124,9 @@ class ObjectMap:
         return graph
 
 
-def _keys(location: Tensor, normal: Tensor, spacing: float) -> Tensor:
+def place_keys(location: Tensor, normal: Tensor, spacing: float) -> Tensor:
+    """Cell and facing (n,) int64 of points (n, 3) in metres with normals (n, 3), object frame. Raises ValueError for a
+    point too far out."""
     cell = torch.floor(location.double() / spacing).long() + KEY_RANGE // 2
     if bool(((cell < 0) | (cell >= KEY_RANGE)).any()):
         raise ValueError(

@@ -29,11 +29,14 @@ from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
 from torch import Tensor
 
+from .layers.learnt_encoder import LearntCode
 from .messages import FeatureSchema
 from .object_map import SUMS, ObjectMap
 from .soundness import fault_of_map, fault_of_schema
 
 FORMAT, VERSION, ENTRY = "cortical-maps", 1, "cortical"
+ENCODER = "cortical-encoder"
+"""Format of a file that holds what a learnt encoder has learnt: the tensors of a LearntCode, with the checksum."""
 PARTS = {"keys": torch.int64, "sums": torch.float64, "bits": torch.int64, "bit_counts": torch.float32}
 
 Content = dict[str, Any]
@@ -107,6 +110,34 @@ def load_maps(
     return maps, stored, extra
 
 
+def save_encoder(path: str | Path, encoder: LearntCode) -> str:
+    """Write a learnt code, whole or not at all; its checksum. Raises MapFileError if the file cannot be written."""
+    content: Content = {"format": ENCODER, "version": VERSION}
+    tensors = {name: part.contiguous() for name, part in encoder._asdict().items()}
+    content["checksum"] = _checksum(content, tensors)
+    target = Path(os.path.realpath(path))
+    try:
+        write_whole(target, bytes_of(tensors, {ENTRY: _json(content)}))
+    except OSError as error:
+        raise MapFileError(f"cannot write {target}: {_why_not(error, target.parent)}") from error
+    return content["checksum"]
+
+
+def load_encoder(path: str | Path) -> LearntCode:
+    """The code that `save_encoder` wrote. Raises MapFileError if the file is missing, damaged or something else."""
+    _, tensors = _read(Path(path), ENCODER)
+    floats = torch.float32
+    wrong = [f"{name} {tuple(part.shape)} {part.dtype}" for name, part in tensors.items() if part.dtype != floats]
+    if set(tensors) != set(LearntCode._fields) or wrong:
+        raise MapFileError(f"{path} is laid out wrongly ({', '.join(wrong or sorted(tensors))}): learn again")
+    return LearntCode(**tensors)
+
+
+def fingerprint(encoder: LearntCode) -> str:
+    """What tells a learnt code from all others: the checksum of its file."""
+    return _checksum({"format": ENCODER, "version": VERSION}, encoder._asdict())
+
+
 def migrate(content: Content, tensors: Tensors, path: Path) -> tuple[Content, Tensors]:
     """A file of an older version brought to this one step by step by MIGRATIONS. Raises MapFileError."""
     while (version := content["version"]) != VERSION:
@@ -117,7 +148,7 @@ def migrate(content: Content, tensors: Tensors, path: Path) -> tuple[Content, Te
     return content, tensors
 
 
-def _read(path: Path) -> tuple[Content, Tensors]:
+def _read(path: Path, kind: str = FORMAT) -> tuple[Content, Tensors]:
     """The file's content and tensors, whole and unchanged since they were written."""
     try:
         data = path.read_bytes()
@@ -125,11 +156,11 @@ def _read(path: Path) -> tuple[Content, Tensors]:
         raise MapFileError(f"no map file {path}: learn first, or check the path") from error
     except OSError as error:
         raise MapFileError(f"cannot read {path}: {error.strerror}; give a map file that you may read") from error
-    return _read_bytes(data, path)
+    return _read_bytes(data, path, kind)
 
 
-def _read_bytes(data: bytes, path: Path) -> tuple[Content, Tensors]:
-    content = _content(data, path)
+def _read_bytes(data: bytes, path: Path, kind: str = FORMAT) -> tuple[Content, Tensors]:
+    content = _content(data, path, kind)
     try:
         tensors = tensors_of(data)
         wanted, found = content.pop("checksum", None), _checksum(content, tensors)
@@ -140,7 +171,7 @@ def _read_bytes(data: bytes, path: Path) -> tuple[Content, Tensors]:
     return content, tensors
 
 
-def _content(data: bytes, path: Path) -> Content:
+def _content(data: bytes, path: Path, wanted: str = FORMAT) -> Content:
     """The JSON in the header, of a version that this code may know."""
     length = int.from_bytes(data[:8], "little")
     try:
@@ -151,8 +182,9 @@ def _content(data: bytes, path: Path) -> Content:
         if len(data) < 8 + length and data[8:9] in (b"", b"{"):
             raise MapFileError(f"{path} is cut short: copy or save it again") from error
         kind, version, content = None, 0, {}
-    if kind != FORMAT or type(version) is not int:
-        raise MapFileError(f"{path} is not a map file: give one that `save_maps` wrote")
+    if kind != wanted or type(version) is not int:
+        what, writer = ("a map file", "save_maps") if wanted == FORMAT else ("a learnt encoder", "save_encoder")
+        raise MapFileError(f"{path} is not {what}: give one that `{writer}` wrote")
     if version > VERSION:
         raise MapFileError(f"{path} was written by a newer cortical (version {version} of the file): upgrade")
     return content
@@ -184,7 +216,7 @@ def _map(tensors: Tensors, index: int, spacing: float) -> ObjectMap:
     for name, part in parts.items():
         if tuple(part.shape) != shapes[name] or part.dtype != PARTS[name]:
             raise ValueError(f"{index}.{name} is {tuple(part.shape)} {part.dtype}, not {shapes[name]} {PARTS[name]}")
-    return ObjectMap(**parts, spacing=spacing)
+    return ObjectMap(parts["keys"], parts["sums"], parts["bits"], parts["bit_counts"], spacing)
 
 
 def _why_not(error: OSError, folder: Path) -> str:

@@ -10,6 +10,7 @@ from typing import Literal
 Backend = Literal["rays", "camera"]
 Condition = Literal["clean", "noise", "rawnoise", "dropout"]
 Features = Literal["surface", "sdr", "both"]
+Code = Literal["fixed", "learnt"]
 Score = Literal["odds", "information", "free_energy"]
 Aim = Literal["both", "identity", "pose"]
 Learning = Literal["views", "coverage", "random_walk"]
@@ -88,6 +89,8 @@ class ColumnConfig:
     """evidence: explicit hypotheses; or a kind of column that a plug-in adds, by its name."""
     features: Features = "surface"
     """What a column stores and compares: the surface record, a sparse code of the patch, or both."""
+    code: Code = "fixed"
+    """How a patch becomes a sparse code: by a fixed function, or by one learnt from a first look at each object."""
     node_spacing: float = 0.004
     """Metres between neighbouring points of a map."""
     first_cap: int = 4_000

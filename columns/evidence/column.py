@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from ..foresight import Foresight
+from ..layers.learnt_encoder import LearntCode
 from ..messages import FeatureSchema, Movement, Pose, Sensation, Vote
 from . import goals
 from .atlas import Atlas
@@ -30,7 +31,10 @@ UNLIKELY = 4.0  # nats by which an object that is out of favour is searched late
 
 @dataclass(frozen=True, slots=True)
 class EvidenceColumn:
-    """m columns that share an atlas and a feature schema. Holds no state: a belief goes in and another comes out."""
+    """m columns that share an atlas and a feature schema. Holds no state: a belief goes in and another comes out.
+
+    encoder : what made the atlas's codes; None: the encoder that isn't learnt
+    """
 
     atlas: Atlas
     schema: FeatureSchema
@@ -38,6 +42,7 @@ class EvidenceColumn:
     outlier: float = 0.03
     remember: int = 64
     tests: int = 20_000
+    encoder: LearntCode | None = None
     foretold: torch.Tensor = field(init=False)
 
     def __post_init__(self) -> None:
@@ -46,7 +51,11 @@ class EvidenceColumn:
     @property
     def tolerance(self) -> Tolerance:
         """The noise model as numbers."""
-        return Tolerance.of(self.schema, self.outlier)
+        tolerance = Tolerance.of(self.schema, self.outlier)
+        if self.encoder is None:
+            return tolerance
+        slope, offset = self.encoder.evidence.tolist()
+        return replace(tolerance, code_slope=slope, code_offset=offset)
 
     @property
     def coded(self) -> bool:
