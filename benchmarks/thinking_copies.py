@@ -35,8 +35,8 @@ from cortical.columns.object_map import (
     OUTER,
     POINT,
     ObjectMap,
-    _keys,
     _principal_axis,
+    place_keys,
 )
 
 STRETCH = math.log(1.25)
@@ -151,7 +151,7 @@ def copied(known: ObjectMap, change: Change) -> ObjectMap:
     varied = kept**2 * (mean[:, LIGHT2.start] - mean[:, LIGHT.start].square())
     new[:, LIGHT.start] = (new[:, CHROMA2] - varied).clamp(min=0).sqrt()
     new[:, LIGHT2.start] = new[:, CHROMA2]
-    return _gathered(known, _keys(point_there, new[:, NORMAL], known.spacing), new * count)
+    return _gathered(known, place_keys(point_there, new[:, NORMAL], known.spacing), new * count)
 
 
 def _gathered(known: ObjectMap, keys: Tensor, sums: Tensor) -> ObjectMap:
