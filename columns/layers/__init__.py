@@ -9,6 +9,7 @@ from .encoders import CoordinateEncoder, ScalarEncoder
 from .linear import SparseLinear, active_units
 from .packed import PackedProjection
 from .sdr import diagnose, false_match
+from .transformer import SparseTransformerBlock
 from .winners import Active, k_winners, keep_winners, local_winners, select, warm_winners, winner_mask
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "ScalarEncoder",
     "SparseConv2d",
     "SparseLinear",
+    "SparseTransformerBlock",
     "SurfacePatch",
     "active_units",
     "counting",
