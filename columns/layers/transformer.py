@@ -43,7 +43,7 @@ def erdos_renyi(shapes: Mapping[str, Shape], density: float) -> dict[str, float]
     """
     if not 0.0 < density <= 1.0:
         raise ValueError(f"density must be in (0, 1], but is {density}, for layers of shapes {dict(shapes)}")
-    room, open_ = density * sum(a * b for a, b in shapes.values()), dict(shapes)
+    room, open_, scale = density * sum(a * b for a, b in shapes.values()), dict(shapes), 0.0
     while open_:
         scale = room / sum(a + b for a, b in open_.values())
         full = [name for name, (a, b) in open_.items() if scale * (a + b) >= a * b]
@@ -70,8 +70,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, heads: int, causal: bool = True) -> 
         rows, time, units = q.shape[:-1].numel(), q.shape[-2], q.shape[-1]
         work = rows, rows * units, units, 2 * rows * time * units, units
         counters.note_product("attention", *work, (q.element_size(), 0))
-    split = (part.unflatten(-1, (heads, -1)).transpose(-2, -3) for part in (q, k, v))
-    return F.scaled_dot_product_attention(*split, is_causal=causal).transpose(-2, -3).flatten(-2)
+    one, two, three = (part.unflatten(-1, (heads, -1)).transpose(-2, -3) for part in (q, k, v))
+    return F.scaled_dot_product_attention(one, two, three, is_causal=causal).transpose(-2, -3).flatten(-2)
 
 
 def fire(drive: Tensor, winners: int | None) -> Tensor | Active:

@@ -15,7 +15,7 @@ from cortical.columns.layers.transformer import (
     erdos_renyi,
     fire,
 )
-from cortical.columns.layers.winners import winner_mask
+from cortical.columns.layers.winners import Active, winner_mask
 
 FORMATS = [("auto", None), ("dense", "random"), ("packed", "packed"), ("packed", "random"), ("block", "block")]
 
@@ -114,7 +114,7 @@ def test_what_it_multiplies_is_counted():
             block(x)
         assert counts.work["attention"].multiply_adds == attention
         exist = sum(len(getattr(block, name).weight) for name in PARTS[:-1])
-        won = int((active != 0).sum()) if winners is None else int(active.counts().sum())
+        won = int(active.counts().sum() if isinstance(active, Active) else (active != 0).sum())
         assert won < rows * 128
         fan_out = len(block.down.weight) // 128  # a packed mask gives every input as many
         assert counts.multiply_adds == rows * exist + won * fan_out + attention
@@ -223,6 +223,6 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match=r"\(0, 1\], but is 1\.5.*\(64, 64\)"):
         erdos_renyi(block_shapes(64, 128), 1.5)
     with pytest.raises(ValueError, match=r"3 heads .*\(2, 5, 64\)"):
-        attend(*(normal(2, 5, 64),) * 3, 3)
+        attend(normal(2, 5, 64), normal(2, 5, 64), normal(2, 5, 64), 3)
     with pytest.raises(ValueError, match=r"\(2, 5, 64\), \(2, 4, 64\)"):
         attend(normal(2, 5, 64), normal(2, 4, 64), normal(2, 5, 64), 4)
