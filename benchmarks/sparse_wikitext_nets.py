@@ -53,6 +53,8 @@ class Method:
     density : of the weights of the blocks; rule : how connectivity is learnt, "static", "set", "rigl" or "prune"
     inner : units of heads and feed-forward, of those of the dense model; winners : share of the hidden units that stay
     active, None : all above 0; by_size : densities by the sizes of layers (Erdős–Rényi), not one for all
+    share : of the weights, replaced at the first turns, None : that of the settings; looks : batches whose gradients
+    say what grows
     """
 
     density: float = 1.0
@@ -60,6 +62,8 @@ class Method:
     inner: float = 1.0
     winners: float | None = None
     by_size: bool = False
+    share: float | None = None
+    looks: int = 1
 
 
 class Net(nn.Module):
@@ -174,12 +178,12 @@ def train(
     optimizer = torch.optim.Adam(_groups(net, settings.rate, rate), betas=(0.9, 0.99))
     order = batches(text.train, settings.context, settings.batch, torch.Generator().manual_seed(seed))
     wanted = wanted_weights(settings, method)
-    best, curve, turnover, spent = copy.deepcopy(net), [], 0.0, 0.0
+    best, curve, held, turnover, spent = copy.deepcopy(net), [], {}, 0.0, 0.0
     for step in range(settings.steps):
         began = thread_time()
         for group in optimizer.param_groups:
             group["lr"] = group["most"] * rate_at(step, settings)
-        turnover += _step(net, optimizer, next(order), method, settings, step, chance)
+        turnover += _step(net, optimizer, next(order), method, settings, step, chance, held)
         spent += thread_time() - began
         say()
         if (step + 1) % max(settings.steps // settings.validate, 1) == 0:
@@ -208,32 +212,43 @@ def _eligible(curve: list[dict[str, Any]], wanted: float) -> list[dict[str, Any]
 
 def _step(
     net: Net, optimizer: torch.optim.Optimizer, batch: Tensor, method: Method, settings: Settings, step: int,
-    chance: torch.Generator,
+    chance: torch.Generator, held: dict[str, Tensor],
 ) -> float:  # fmt: skip
-    """One step of descent, and of connectivity where it is its turn. Returns the mean turnover of the layers."""
-    end = int(TURNS_END * settings.steps)
-    turn = method.rule != "static" and step % settings.every == settings.every - 1 and step < end
+    """One step of descent, and of connectivity where it is its turn. Returns the mean turnover of the layers.
+
+    held : dense gradients of the looks before the turn, brought up to date
+    """
+    end, until = int(TURNS_END * settings.steps), settings.every - 1 - step % settings.every
+    learns = method.rule != "static" and step + until < end
     layers = net.sparse_layers()
     with ExitStack() as stack:
-        watched = layers if turn and method.rule == "rigl" else {}
+        watched = layers if learns and method.rule == "rigl" and until < method.looks else {}
         seen = {name: stack.enter_context(watching(layer)) for name, layer in watched.items()}
         loss = F.cross_entropy(net(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())
         optimizer.zero_grad()
         loss.backward()
     nn.utils.clip_grad_norm_(net.parameters(), 1.0)
     optimizer.step()
-    if not turn:
-        return 0.0
-    # The last turn of pruning is the one that reaches the density asked for.
-    last = end - settings.every
-    share, final = cosine_share(step, end, settings.share), final_densities(settings, method)
+    for name, given in seen.items():
+        held[name] = given.gradient() + held.get(name, 0.0)
+    return _turn(layers, optimizer, method, settings, step, chance, held) if learns and not until else 0.0
+
+
+def _turn(
+    layers: dict[str, SparseLinear], optimizer: torch.optim.Optimizer, method: Method, settings: Settings, step: int,
+    chance: torch.Generator, held: dict[str, Tensor],
+) -> float:  # fmt: skip
+    """Connectivity changes once in all layers; the last turn of pruning is the one that reaches the density asked for.
+    Returns their mean turnover."""
+    end, final = int(TURNS_END * settings.steps), final_densities(settings, method)
+    share = cosine_share(step, end, settings.share if method.share is None else method.share)
     changes = []
     for name, layer in layers.items():
         if method.rule == "rigl":
-            changes.append(rigl(layer, seen[name].gradient(), share, optimizer))
+            changes.append(rigl(layer, held.pop(name), share, optimizer))
         elif method.rule == "set":
             changes.append(evolve_random(layer, chance, share, optimizer))
         else:
-            density = pruning_density(step, last, final[name.split(".")[-1]])
+            density = pruning_density(step, end - settings.every, final[name.split(".")[-1]])
             changes.append(prune(layer, density, optimizer))
     return sum(change.turnover for change in changes) / len(changes)

@@ -23,6 +23,7 @@ METHODS = {
     "static": nets.Method(0.3),
     "set": nets.Method(0.3, "set", by_size=True),
     "rigl": nets.Method(0.3, "rigl", winners=0.2),
+    "calm": nets.Method(0.3, "rigl", share=0.1, looks=3),
     "wider": nets.Method(0.15, "rigl", inner=2.0),
     "pruned": nets.Method(0.3, "prune", by_size=True),
 }
@@ -86,8 +87,9 @@ def test_every_token_but_the_first_is_asked_for_once():
     assert torch.equal(pieces[:, :-1] + 1, pieces[:, 1:])
     one, two = (texts.batches(torch.arange(31), 6, 2, torch.Generator().manual_seed(4)) for _ in range(2))
     drawn = [next(one) for _ in range(4)]
-    assert sorted(torch.cat(drawn[:2])[:, 0].tolist() + torch.cat(drawn[2:])[:, 0].tolist()) != []
-    assert len(set(torch.cat(drawn[:2])[:, 0].tolist())) == 4
+    first, second = (torch.cat(drawn[i : i + 2])[:, 0].tolist() for i in (0, 2))
+    assert len(set(first)) == len(set(second)) == 4  # of five windows, a pass being two batches of two
+    assert first != second
     assert all(torch.equal(a, next(two)) for a in drawn)
     with pytest.raises(ValueError, match="5 windows of 6, fewer than a batch of 9"):
         next(texts.batches(torch.arange(31), 6, 9, torch.Generator()))
@@ -121,6 +123,33 @@ def test_models_learn_at_the_density_asked_for(name, text):
     assert all(torch.equal(a, b) for a, b in zip(net.parameters(), again.parameters(), strict=True))
     same = nets.restored(SETTINGS, method, 0, net.state_dict())
     assert torch.equal(same(text.test[None, :8]), net(text.test[None, :8]))
+
+
+def test_looks_add_up_the_gradients_of_the_steps_before_a_turn(text):
+    """Without a change of the weights the sum of two looks is that of both batches."""
+    method, chance, held = nets.Method(0.3, "rigl", looks=2), torch.Generator(), {}
+    net = nets.Net(SETTINGS, method, 0)
+    still = torch.optim.SGD(net.parameters(), lr=0.0)
+    before = {name: layer.mask.dense() for name, layer in net.sparse_layers().items()}
+    expected = {}
+    for name, layer in net.sparse_layers().items():
+        with nets.watching(layer) as seen:
+            for step in (2, 3):
+                batch = text.train[40 * step : 40 * step + 9].unsqueeze(0)
+                torch.nn.functional.cross_entropy(net(batch[:, :-1]).mT, batch[:, 1:]).backward()
+        expected[name] = seen.gradient()
+    turnovers = []
+    for step in range(4):
+        batch = text.train[40 * step : 40 * step + 9].unsqueeze(0)
+        turnovers.append(nets._step(net, still, batch, method, SETTINGS, step, chance, held))
+        assert bool(held) == (step == 2)
+    assert turnovers[:3] == [0.0] * 3
+    assert turnovers[3] > 0.2
+    for name, layer in net.sparse_layers().items():
+        grown = layer.mask.dense() & ~before[name]
+        size = expected[name].abs().masked_fill(before[name], -1.0)
+        free = ~before[name] & ~grown
+        assert size[grown].min() >= (1.0 - 1e-4) * size[free].max(), name
 
 
 def test_rows_that_have_as_many_weights_as_they_say():
