@@ -14,7 +14,7 @@ dense and of sparse ones apart: few weights a unit stand a higher one. All else 
 - static, set, rigl : 10 % of the weights exist, from the first step to the last; who exists is fixed, or learnt
 - rigl-calm : rigl that replaces a third as much, by the gradient of ten batches instead of one
 - pruned : begins dense, ends with 10 %; it costs a dense model's learning and is a sparse one only afterwards
-- wider : rigl with twice the heads' and hidden units and half the density, so as many weights as rigl has
+- wider : static with twice the heads' and hidden units and half the density, so as many weights as static has
 - winners : one in five hidden units stays active at most (k winners), instead of all that are above 0
 
 Connectivity is learnt every --every steps, RigL by the dense gradient of one batch. Every layer has the same density,
@@ -60,8 +60,8 @@ METHODS = {
     "rigl": Method(DENSITY, "rigl"),
     "static": Method(DENSITY),
     "rigl-calm": Method(DENSITY, "rigl", share=0.1, looks=10),
-    "wider": Method(DENSITY / 2, "rigl", inner=2.0),
-    "rigl-winners": Method(DENSITY, "rigl", winners=WINNERS),
+    "wider": Method(DENSITY / 2, inner=2.0),
+    "static-winners": Method(DENSITY, winners=WINNERS),
     "pruned": Method(DENSITY, "prune"),
     "set": Method(DENSITY, "set"),
     "small": Method(inner=DENSITY),
@@ -199,8 +199,8 @@ def parsed(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=8e-3, help="of words, places, norms, biases (%(default)s)")
     parser.add_argument("--rates", type=rates_of, nargs="+", default=list(RATES.items()), metavar="ROW=RATE,RATE",
                         help="of the blocks' weights, to choose from (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--seeds", type=int, default=1, help="of the rows --again (default: %(default)s)")
-    parser.add_argument("--again", nargs="+", default=["dense", "static", "rigl"], metavar="ROW",
+    parser.add_argument("--seeds", type=int, default=2, help="of the rows --again (default: %(default)s)")
+    parser.add_argument("--again", nargs="+", default=["dense", "static"], metavar="ROW",
                         help="rows of more than one seed (default: %(default)s)")  # fmt: skip
     parser.add_argument("--methods", nargs="+", default=USUAL, choices=METHODS, metavar="ROW",
                         help="beside dense and rigl (default: %(default)s)")  # fmt: skip

@@ -158,7 +158,7 @@ def test_rows_that_have_as_many_weights_as_they_say():
     weights = {name: nets.Net(settings, method, 0).weights() for name, method in bench.METHODS.items()}
     assert weights["dense"] == weights["dense-winners"] == full
     assert weights["small"] == full // 10
-    for name in ("static", "set", "rigl", "rigl-winners", "wider"):
+    for name in ("static", "set", "rigl", "rigl-calm", "static-winners", "wider"):
         assert weights[name] == full // 10, name
     assert weights["by-size"] == pytest.approx(full / 10, rel=0.03)
 
