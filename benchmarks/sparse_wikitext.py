@@ -18,8 +18,8 @@ dense and of sparse ones apart: few weights a unit stand a higher one. All else 
 - winners : one in five hidden units stays active at most (k winners), instead of all that are above 0
 
 Connectivity is learnt every --every steps, RigL by the dense gradient of one batch. Every layer has the same density,
-but for "by-size" (Erdős–Rényi). What is multiplied is what the cost model finds fastest: dense matrices, or only weights
-that exist. By default without pruned, dense-winners and by-size: --methods takes them too.
+but for "by-size" (Erdős–Rényi). What is multiplied is what the cost model finds fastest: dense matrices, or only
+weights that exist. By default without pruned, dense-winners and by-size: --methods takes them too.
 
 The committed figures are the defaults' and short of full training: 1,500 steps of 8 windows, about a third of a pass
 over the training text, where every curve still falls; the validation text cut to its first 32,768 words; one seed, so
