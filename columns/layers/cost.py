@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 
 from . import products
+from .gradients import LANES
 from .masks import packed_mask
 from .winners import select
 
@@ -76,7 +77,7 @@ def units(method: str, rows: int, active: int, inputs: int, outputs: int, weight
     if method == "scatter":
         return rows * active * (weights / max(inputs, 1) + START)
     if method == "lanes":
-        width = next((width for width in products.LANES if rows <= width), products.LANES[-1])
+        width = next((width for width in LANES if rows <= width), LANES[-1])
         silent = (1.0 - active / max(inputs, 1)) ** min(rows, width)
         return -(-rows // width) * width * weights * (1.0 - silent)
     raise ValueError(f"no cost is known for {method!r}; methods are {', '.join(METHODS)}")

@@ -46,6 +46,19 @@ class Mask:
         targets = self.targets.numpy()
         return targets.view(np.uint16 if targets.dtype == np.int16 else np.uint32), self.starts.numpy()
 
+    @cached_property
+    def offsets(self) -> Tensor | None:
+        """The place of every target in its bank, (inputs, banks) uint8, for kernels on a GPU.
+
+        One byte an index: with bfloat16 weights that is 3 bytes a weight, against 2 of a dense one. None for a mask
+        that isn't packed, and for banks of more than 256 outputs.
+        """
+        banks = len(self.targets) // max(self.inputs, 1)
+        if self.kind != "packed" or -(-self.outputs // banks) > 256:
+            return None
+        first = bank_edges(self.outputs, banks)[:-1].to(self.targets.device)
+        return (self.targets.long().view(self.inputs, banks) - first).to(torch.uint8)
+
     @property
     def density(self) -> float:
         """Share of all weights that exist."""

@@ -11,40 +11,20 @@
 | `block_product` | the blocks that exist | block masks |
 
 All take columns with their own weights: weight (weights,) and x (..., inputs), or weight (columns, weights) and x (...,
-columns, inputs). On a CPU in float32 and float64 compiled kernels run, elsewhere plain torch that gives the same; the
-first time this happens a warning says so. Gradients are those of the dense product, restricted to weights that exist
-and inputs that are listed.
+columns, inputs). On a CPU in float32 and float64 compiled kernels run, on a GPU Triton's for gather and packed weights
+(see `triton_kernels`), elsewhere plain torch that gives the same; the first time this happens a warning says so.
+Gradients are those of the dense product, restricted to weights that exist and inputs that are listed.
 """
-
-import warnings
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from . import counters
-from .kernels import compiled
+from .gradients import Gather, Lanes, Scatter, applied, run
+from .kernels import compiled, triton, way
 from .masks import BlockMask, Mask
 from .winners import Active
-
-LANES = (16, 32, 64)
-_warned: set[str] = set()
-
-
-def has_kernel(like: Tensor, name: str) -> bool:
-    """Whether a compiled kernel takes such tensors; where not, a warning says so, once for each device and type."""
-    if like.device.type == "cpu" and like.dtype in (torch.float32, torch.float64):
-        return True
-    kind = f"{name} on {like.device.type} in {like.dtype}"
-    if kind not in _warned:
-        _warned.add(kind)
-        warnings.warn(
-            f"no compiled kernel for {kind}, shape {tuple(like.shape)}: plain torch takes its place, "
-            "slower but equal (kernels exist for float32 and float64 on a CPU)",
-            stacklevel=3,
-        )
-    return False
 
 
 def dense_matrix(weight: Tensor, mask: Mask | BlockMask) -> Tensor:
@@ -83,12 +63,15 @@ def gather_product(active: Active, matrix: Tensor, bias: Tensor | None = None) -
     """
     columns = _columns(active, matrix, matrix.shape[-2], 2)
     matrix = matrix.reshape(columns, *matrix.shape[-2:]).contiguous()
-    bias = _bias(bias, columns, matrix)
+    how = way(active.values, "gather", lambda: True)
     if counters.LISTENERS:
         _note("gather", active, counters.number_active(active.indices) * matrix.shape[-1], matrix.shape[-1], 0)
-    if not has_kernel(active.values, "gather"):
-        return _gather_plain(active, matrix, bias)
-    y = _applied(_Gather, _rows(active.values), _rows(active.indices), matrix, bias)
+    if how == "triton":
+        return triton().gather_product(active, matrix, bias)
+    shift = _bias(bias, columns, matrix)
+    if how == "plain":
+        return _gather_plain(active, matrix, shift)
+    y = applied(Gather, _rows(active.values), _rows(active.indices), matrix, shift)
     return y.view(*active.values.shape[:-1], matrix.shape[-1])
 
 
@@ -99,13 +82,16 @@ def scatter_product(active: Active, weight: Tensor, mask: Mask, bias: Tensor | N
     """
     columns = _columns(active, weight, mask.inputs, 1)
     weight = _weights(weight, mask, columns)
-    bias = _bias(bias, columns, weight, mask.outputs)
+    how = way(active.values, "scatter", lambda: mask.offsets is not None)
     if counters.LISTENERS:
         listed = active.indices[active.indices >= 0].long()
         _note("scatter", active, int(mask.starts.long().diff()[listed].sum()), mask.outputs, _index_bytes(mask))
-    if not has_kernel(active.values, "scatter"):
-        return _gather_plain(active, dense_matrix(weight, mask), bias)
-    y = _applied(_Scatter, _rows(active.values), _rows(active.indices), weight, bias, mask)
+    if how == "triton":
+        return triton().packed_product(active, weight, mask, bias)
+    shift = _bias(bias, columns, weight, mask.outputs)
+    if how == "plain":
+        return _gather_plain(active, dense_matrix(weight, mask), shift)
+    y = applied(Scatter, _rows(active.values), _rows(active.indices), weight, shift, mask)
     return y.view(*active.values.shape[:-1], mask.outputs)
 
 
@@ -119,10 +105,10 @@ def lanes_product(x: Tensor | Active, weight: Tensor, mask: Mask, bias: Tensor |
     dense = _full(x)
     if counters.LISTENERS:
         _note("lanes", x, dense.shape[:-1].numel() * len(mask.targets), mask.outputs, _index_bytes(mask))
-    if not has_kernel(dense, "lanes"):
+    if way(dense, "lanes") == "plain":
         y = dense_product(dense.reshape(-1, columns, mask.inputs), dense_matrix(weight, mask))
     else:
-        y = _applied(_Lanes, dense.reshape(-1, columns, mask.inputs), weight, mask, isinstance(x, Active))
+        y = applied(Lanes, dense.reshape(-1, columns, mask.inputs), weight, mask, isinstance(x, Active))
     y = y.reshape(*dense.shape[:-1], mask.outputs)
     return y if bias is None else y + bias
 
@@ -139,7 +125,7 @@ def block_product(x: Tensor | Active, weight: Tensor, mask: BlockMask, bias: Ten
         _note("block", x, x.shape[:-1].numel() * weight[0].numel(), mask.outputs, 0)
     rows = x.reshape(-1, columns, mask.inputs)
     learns = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-    if len(rows) <= 4 and not learns and has_kernel(x, "block"):
+    if len(rows) <= 4 and not learns and way(x, "block") == "compiled":
         y = torch.empty(len(rows) * columns, mask.outputs, dtype=x.dtype)
         flat, shift = rows.reshape(-1, mask.inputs).contiguous(), _bias(bias, columns, weight, mask.outputs)
         run(compiled("block").block, flat, weight.contiguous(), mask.blocks, shift, y)
@@ -163,107 +149,8 @@ def _index_bytes(mask: Mask) -> int:
     return mask.targets.element_size()
 
 
-def _applied(function: Any, *arguments: Any) -> Tensor:
-    """The function, through autograd only where it's needed, which costs more than a small product."""
-    if torch.is_grad_enabled() and any(isinstance(part, Tensor) and part.requires_grad for part in arguments):
-        return function.apply(*arguments)
-    return function.of(*arguments)
-
-
 def _full(x: Tensor | Active) -> Tensor:
     return x.dense() if isinstance(x, Active) else x
-
-
-class _Scatter(torch.autograd.Function):
-    @staticmethod
-    def of(values: Tensor, indices: Tensor, weight: Tensor, bias: Tensor, mask: Mask) -> Tensor:
-        y = values.new_empty(len(values), mask.outputs)
-        if values.dtype == torch.float32 and mask.targets.dtype == torch.int16:
-            rows = indices.data_ptr(), values.data_ptr(), *values.shape
-            held = (tensor.data_ptr() for tensor in (weight, mask.targets, mask.starts, bias, y))
-            compiled("direct").scatter_at(*rows, *held, *weight.shape, mask.inputs, mask.outputs)
-            return y
-        run(compiled("scatter").scatter, indices, values, weight, mask, bias, y)
-        return y
-
-    @staticmethod
-    def forward(ctx, values: Tensor, indices: Tensor, weight: Tensor, bias: Tensor, mask: Mask) -> Tensor:
-        ctx.save_for_backward(values, indices, weight)
-        ctx.mask = mask
-        return _Scatter.of(values, indices, weight, bias, mask)
-
-    @staticmethod
-    def backward(ctx, *slopes: Tensor):
-        (values, indices, weight), slope = ctx.saved_tensors, slopes[0].contiguous()
-        d_values, d_weight = torch.empty_like(values), torch.zeros_like(weight)
-        run(compiled("scatter").scatter_backward, indices, values, weight, ctx.mask, slope, d_values, d_weight)
-        return d_values, None, d_weight, _bias_slope(slope, len(weight)), None
-
-
-class _Gather(torch.autograd.Function):
-    @staticmethod
-    def of(values: Tensor, indices: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
-        y = values.new_empty(len(values), matrix.shape[-1])
-        if values.dtype == torch.float32:
-            rows = indices.data_ptr(), values.data_ptr(), *values.shape
-            held = (tensor.data_ptr() for tensor in (matrix, bias, y))
-            compiled("direct").gather_at(*rows, *held, *matrix.shape)
-            return y
-        run(compiled("gather").gather, indices, values, matrix, bias, y)
-        return y
-
-    @staticmethod
-    def forward(ctx, values: Tensor, indices: Tensor, matrix: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(values, indices, matrix)
-        return _Gather.of(values, indices, matrix, bias)
-
-    @staticmethod
-    def backward(ctx, *slopes: Tensor):
-        (values, indices, matrix), slope = ctx.saved_tensors, slopes[0].contiguous()
-        d_values, d_matrix = torch.empty_like(values), torch.zeros_like(matrix)
-        run(compiled("gather").gather_backward, indices, values, matrix, slope, d_values, d_matrix)
-        return d_values, None, d_matrix, _bias_slope(slope, len(matrix))
-
-
-class _Lanes(torch.autograd.Function):
-    """skip : the slope of inputs that are silent in a whole chunk is not wanted (their slots don't exist)."""
-
-    @staticmethod
-    def of(x: Tensor, weight: Tensor, mask: Mask, skip: bool) -> Tensor:
-        return _from_lanes(_Lanes.turned(_to_lanes(x), weight, mask), len(x))
-
-    @staticmethod
-    def turned(x: Tensor, weight: Tensor, mask: Mask) -> Tensor:
-        """The product, of x and as it in lanes."""
-        y = x.new_zeros(*x.shape[:2], mask.outputs, x.shape[3])
-        run(compiled("lanes").lanes, x, weight, mask, y)
-        return y
-
-    @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, mask: Mask, skip: bool) -> Tensor:
-        turned = _to_lanes(x)
-        ctx.save_for_backward(turned, weight)
-        ctx.mask, ctx.skip, ctx.rows = mask, skip, len(x)
-        return _from_lanes(_Lanes.turned(turned, weight, mask), len(x))
-
-    @staticmethod
-    def backward(ctx, *slopes: Tensor):
-        (turned, weight), slope = ctx.saved_tensors, _to_lanes(slopes[0])
-        d_x, d_weight = torch.zeros_like(turned), torch.zeros_like(weight)
-        run(compiled("lanes").lanes_backward, turned, weight, ctx.mask, slope, d_x, d_weight, ctx.skip)
-        return _from_lanes(d_x, ctx.rows), d_weight, None, None
-
-
-def _to_lanes(x: Tensor) -> Tensor:
-    """(rows, columns, units) to (chunks, columns, units, lanes), the last chunk filled up with zeros."""
-    width = next((width for width in LANES if len(x) <= width), LANES[-1])
-    spare = -len(x) % width
-    x = torch.cat((x, x.new_zeros(spare, *x.shape[1:]))) if spare else x
-    return x.unflatten(0, (-1, width)).permute(0, 2, 3, 1).contiguous()
-
-
-def _from_lanes(y: Tensor, rows: int) -> Tensor:
-    return y.permute(0, 3, 1, 2).flatten(0, 1)[:rows]
 
 
 def _gather_plain(active: Active, matrix: Tensor, bias: Tensor) -> Tensor:
@@ -279,25 +166,10 @@ def _gather_plain(active: Active, matrix: Tensor, bias: Tensor) -> Tensor:
     return y.reshape(*shape[:-1], matrix.shape[-1])
 
 
-def run(kernel: Any, *arguments: Any) -> Any:
-    """Calls a kernel with tensors as arrays; of a mask it gets targets and starts."""
-    arrays = []
-    for argument in arguments:
-        if isinstance(argument, Mask):
-            arrays += argument.arrays
-        else:
-            arrays.append(argument.detach().numpy() if isinstance(argument, Tensor) else argument)
-    return kernel(*arrays)
-
-
 def _rows(x: Tensor) -> Tensor:
     if x.ndim == 2:
         return x.contiguous()
     return x.reshape(x.numel() // max(x.shape[-1], 1), x.shape[-1]).contiguous()
-
-
-def _bias_slope(slope: Tensor, columns: int) -> Tensor:
-    return slope.view(-1, columns, slope.shape[-1]).sum(0)
 
 
 def _weights(weight: Tensor, mask: Mask, columns: int) -> Tensor:

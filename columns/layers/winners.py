@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from . import counters
-from .kernels import compiled
+from .kernels import compiled, triton, warn_of_plain
 
 NOTHING = -1
 """Index of an empty slot."""
@@ -91,6 +91,11 @@ def select(x: Tensor, k: int, floor: float = float("-inf"), boost: Tensor | None
         counters.note_selection(x.shape[:-1].numel(), x.shape[-1], k, x.element_size())
     if _has_kernel(x) and drive.dtype == x.dtype:
         return _selected(x, drive, k, floor)
+    if not x.is_cpu or x.dtype in (torch.float16, torch.bfloat16):
+        if triton().can_select(x) and drive.dtype == x.dtype:
+            return triton().select(x, k, floor, drive)
+        if not x.is_cpu:
+            warn_of_plain(x, "selection")
     indices = _reference(drive, k, floor)
     return Active(indices, _values(x, indices), x.shape[-1])
 
