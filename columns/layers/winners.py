@@ -195,7 +195,7 @@ def _spread(active: Active, out: Tensor | None) -> Tensor:
     indices, values = active.indices.contiguous(), active.values.contiguous()
     shape, room = (*indices.shape[:-1], active.size), indices.shape[-1]
     fits = out is not None and out.shape == shape and out.dtype == torch.float32 and out.is_contiguous() and out.is_cpu
-    full = out.zero_() if fits and out is not None else torch.zeros(shape)
+    full = out if fits and out is not None else torch.empty(shape)
     rows = full.numel() // active.size
     compiled("direct").spread_at(indices.data_ptr(), values.data_ptr(), rows, room, active.size, full.data_ptr())
     return full

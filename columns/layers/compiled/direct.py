@@ -25,7 +25,7 @@ def select_at(drive, x, rows, n, k, floor, indices, values):
 
 @njit(cache=True)
 def spread_at(indices, values, rows, k, n, full):
-    """`spread`."""
+    """`spread`, every place of `full` written."""
     spread(
         carray(pointer(indices), (rows, k), np.int32), carray(pointer(values), (rows, k), np.float32),
         carray(pointer(full), (rows, n), np.float32),

@@ -11,7 +11,7 @@ The reference is `winners.winner_mask`. Ties go to the lower index; nothing is a
 import numpy as np
 from numba import njit
 
-from .vector import LANES, count_bits, keys_reach, lowest_bit, raise_to, reaches, unordered
+from .vector import LANES, count_bits, keys_reach, lowest_bit, raise_to, reaches, squeeze, unordered
 
 WHOLE = 4
 """Rows of fewer than WHOLE k units are bisected as they are: groups would not narrow them."""
@@ -118,14 +118,13 @@ def has_nan(row):
 def select_row(row, k, floor, found, keys, tops, chosen):
     """Indices of the k largest of a row that exceed `floor`, ascending, into `chosen`; how many, -1 if a NaN is there.
 
-    row : (n,) float32. found : (n,), keys : (n + LANES,) int32, tops : (n,) float32, scratch. chosen : (k,) int32
+    row : (n,) float32. found, keys : (n + LANES,) int32, tops : (n,) float32, scratch. chosen : (k,) int32
     """
     n = len(row)
     if has_nan(row):
         return -1
-    narrow = n >= WHOLE * k and n >= 2 * LANES
     zero = np.float32(0.0)  # added, it makes -0 and 0 equal
-    if narrow:
+    if n >= WHOLE * k and n >= 2 * LANES:
         count = candidates(row, bound_of(row, k, keys, tops), found)
         for i in range(count):
             tops[i] = row[found[i]] + zero
@@ -133,21 +132,34 @@ def select_row(row, k, floor, found, keys, tops, chosen):
         count = n
         for i in range(n):
             tops[i] = row[i] + zero
+            found[i] = i
     bits = tops.view(np.int32)
     for i in range(count):
         keys[i] = ordered(bits[i])
     cut, reach = cut_of(keys, count, k, 0)
-    won, spare = 0, reach - k
+    spare = reach - k
     if spare:  # ties at the cut: the last of them lose
         spare = _drop_last(keys, count, cut, spare)
+    if floor > -np.inf:
+        tops[0] = np.float32(floor) + zero
+        cut = max(cut, np.int32(ordered(bits[0]) + 1))
+    return _listed(keys, count, cut, found, chosen)
+
+
+@njit(cache=True)
+def _listed(keys, count, cut, found, chosen):
+    """Those of `found` whose keys reach the cut, into `chosen`, which has room for them; how many."""
+    won, room = 0, len(chosen)
     for at in range(0, count, LANES):
         hits = keys_reach(keys, at, cut)
+        if won + LANES <= room:
+            squeeze(chosen, won, found, at, hits)
+            won += count_bits(hits)
+            continue
         while hits:
-            i = at + lowest_bit(hits)
+            chosen[won] = found[at + lowest_bit(hits)]
             hits &= hits - 1
-            if tops[i] > floor or floor == -np.inf:
-                chosen[won] = found[i] if narrow else i
-                won += 1
+            won += 1
     return won
 
 
@@ -168,7 +180,7 @@ def select_rows(x, k, floor, indices):
     """
     empty = 0
     n = x.shape[1]
-    found, keys, tops = np.empty(n, np.int32), np.empty(n + LANES, np.int32), np.empty(n, np.float32)
+    found, keys, tops = np.empty(n + LANES, np.int32), np.empty(n + LANES, np.int32), np.empty(n, np.float32)
     for r in range(len(x)):
         won = select_row(x[r], k, floor, found, keys, tops, indices[r])
         if won < 0:
@@ -190,8 +202,9 @@ def take(x, indices, values):
 
 @njit(cache=True)
 def spread(indices, values, full):
-    """full : (rows, n), zeros, becomes `values` at indices : (rows, k), both of which -1 skips."""
+    """full : (rows, n) becomes `values` at indices : (rows, k), both of which -1 skips, and zero elsewhere."""
     for r in range(len(full)):
+        full[r] = 0  # just before it is written, so that it is in the nearest cache
         for i in range(indices.shape[1]):
             at = indices[r, i]
             if at >= 0:

@@ -1,7 +1,7 @@
 """Selection and product of one row in one call, for a network that steps at batch 1.
 
 At this size the call itself would cost as much as the work, so the arrays travel as addresses: no object is unpacked.
-The caller vouches for them.
+The caller vouches for them. `chosen` has room for a whole vector more than winners.
 """
 
 import numpy as np

@@ -105,6 +105,26 @@ def lowest_bit(typing_context, bits):
 
 
 @intrinsic
+def squeeze(typing_context, out, count, row, at, bits):
+    """out[count ...] becomes those of row[at ... at + 15] whose bit is set; in all 16 are written, the rest anything."""
+    if not (_is(out, types.int32) and _is(row, types.int32)):
+        return None
+    vector = ir.VectorType(ir.IntType(32), LANES)
+
+    def codegen(context, builder, signature, arguments):
+        place, _ = _load(context, builder, signature.args[0], arguments[0], arguments[1], ir.IntType(32))
+        _, values = _load(context, builder, signature.args[2], arguments[2], arguments[3], ir.IntType(32))
+        mask = builder.bitcast(builder.trunc(arguments[4], _BITS), ir.VectorType(ir.IntType(1), LANES))
+        kind = ir.FunctionType(vector, (vector, mask.type, vector))
+        compress = builder.module.declare_intrinsic(f"llvm.experimental.vector.compress.v{LANES}i32", (), kind)
+        kept = builder.call(compress, (values, mask, ir.Constant(vector, ir.Undefined)))
+        builder.store(kept, place, align=4)
+        return context.get_dummy_value()
+
+    return types.void(out, types.int64, row, types.int64, types.int64), codegen
+
+
+@intrinsic
 def count_bits(typing_context, bits):
     """How many bits of an int64 are set."""
 
