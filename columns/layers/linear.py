@@ -14,16 +14,19 @@ from torch import Tensor, nn
 
 from . import cost, products
 from .counters import LISTENERS
+from .kernels import warn_of_plain
 from .masks import BlockMask, Mask, block_mask, packed_mask, random_mask
 from .step import make_step
+from .two_of_four import can_compress, compress, compressed_product, two_of_four_mask
 from .winners import Active
 
 FORMATS = {
-    "auto": ("packed", "random", "block"),
-    "dense": ("random", "packed", "block"),
+    "auto": ("packed", "random", "block", "two_of_four"),
+    "dense": ("random", "packed", "block", "two_of_four"),
     "gather": ("random", "packed", "block"),
     "packed": ("packed", "random"),
     "block": ("block",),
+    "two_of_four": ("two_of_four",),
 }
 """The masks that every format can work with, its own first."""
 
@@ -34,9 +37,10 @@ class SparseLinear(nn.Module):
     format : how the product is computed.
         "packed" : only weights that exist, of active inputs (both sparsities multiply);
         "gather" : whole rows of the dense matrix, of active inputs; "dense" : the whole matrix; "block" : whole blocks;
+        "two_of_four" : the whole matrix, or on an NVIDIA card in 16 bits without gradient half of it;
         "auto" : what the cost model of this machine finds fastest for the rows and active inputs of each call. Without
         gradient it may hold a dense copy of the weights beside them.
-    mask : "packed", "random" or "block"; by default what fits the format.
+    mask : "packed", "random", "block" or, of density 0.5, "two_of_four"; by default what fits the format.
     columns : number of columns with their own weights and a common mask; inputs are then (..., columns, in_features).
     block : side of a block. seed : of mask and weights. bias : whether there is one.
 
@@ -65,6 +69,7 @@ class SparseLinear(nn.Module):
         self.weight = nn.Parameter((2.0 * torch.rand(shape, generator=generator) - 1.0) * reach)
         self.register_parameter("bias", nn.Parameter(torch.zeros(*lead, out_features)) if bias else None)
         self._kept: tuple[tuple, Tensor] | None = None
+        self._compressed: tuple[tuple, tuple[Tensor, ...]] | None = None
         self._quick: _Quick | None = None
         self._room: Tensor | None = None
 
@@ -108,6 +113,9 @@ class SparseLinear(nn.Module):
             return products.dense_product(x, matrix, bias)
         if method == "gather":
             return products.gather_product(_listed(x), self.matrix(learns, gathered=True), bias)
+        if method == "two_of_four":
+            full = x.dense() if isinstance(x, Active) else x
+            return compressed_product(full, self._two_of_four(), weight.ndim > 1, bias)
         mask = self.mask
         if isinstance(mask, BlockMask):
             return products.block_product(x, weight, mask, bias)
@@ -116,10 +124,17 @@ class SparseLinear(nn.Module):
         return products.scatter_product(_listed(x), weight, mask, bias)
 
     def method(self, x: Tensor | Active) -> str:
-        """The product that `forward` will take for such an input: "dense", "gather", "scatter", "lanes" or "block"."""
+        """The product that `forward` will take for such an input: "dense", "gather", "scatter", "lanes", "block" or
+        "two_of_four"."""
         return self._method(x, self.weight, self.weight.requires_grad and torch.is_grad_enabled())
 
     def _method(self, x: Tensor | Active, weight: Tensor, learns: bool) -> str:
+        if self.format == "two_of_four":
+            if not learns and can_compress(weight, self.in_features, self.out_features):
+                return "two_of_four"
+            if not learns and weight.is_cuda:
+                warn_of_plain(weight, "2:4 product")
+            return "dense"
         if self.format != "auto":
             return self.format if self.format != "packed" else "scatter"
         if isinstance(self._mask, BlockMask):
@@ -173,7 +188,7 @@ class SparseLinear(nn.Module):
         self._mask, self.targets, self.starts = mask, mask.targets, mask.starts
         self.weight.grad = None
         self.weight.data = weight.detach().clone()
-        self._kept = self._quick = None
+        self._kept = self._quick = self._compressed = None
 
     def matrix(self, learns: bool, gathered: bool = False) -> Tensor:
         """The dense matrix as products want it; where nobody learns, a copy is kept until the weights change."""
@@ -186,6 +201,13 @@ class SparseLinear(nn.Module):
             full = self.dense().detach()
             self._kept = key, full if gathered else full.mT.contiguous().mT
         return self._kept[1]
+
+    def _two_of_four(self) -> tuple[Tensor, ...]:
+        weight = self.weight
+        key = (weight._version, weight.data_ptr(), weight.dtype)
+        if self._compressed is None or self._compressed[0] != key:
+            self._compressed = key, compress(self.dense().detach())
+        return self._compressed[1]
 
     def _load_from_state_dict(
         self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
@@ -204,7 +226,7 @@ class SparseLinear(nn.Module):
         )
 
     def _apply(self, fn, recurse=True):
-        self._kept = self._quick = self._room = None
+        self._kept = self._quick = self._room = self._compressed = None
         return super()._apply(fn, recurse)
 
     def extra_repr(self) -> str:
@@ -260,6 +282,10 @@ def _kind(format: str, mask: str | None) -> str:
 def _draw(kind: str, inputs: int, outputs: int, density: float, block: int, generator: torch.Generator):
     if kind == "block":
         return block_mask(inputs, outputs, density, block, generator)
+    if kind == "two_of_four":
+        if density != 0.5:
+            raise ValueError(f"2:4 weights have a density of 0.5, but {density} is asked for, {(inputs, outputs)}")
+        return two_of_four_mask(inputs, outputs, generator)
     draw = packed_mask if kind == "packed" else random_mask
     return draw(inputs, outputs, density, generator)
 

@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
+from torch.sparse import _semi_structured_conversions
 
-from cortical.columns.layers import cost
+from cortical.columns.layers import cost, products
 from cortical.columns.layers.counters import EnergyModel, counting
 from cortical.columns.layers.linear import FORMATS, SparseLinear, active_units
 from cortical.columns.layers.winners import NOTHING, Active, select
@@ -15,13 +16,14 @@ def drive(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+DENSITY = {"two_of_four": 0.5}
 LAYERS = [(name, mask) for name, masks in FORMATS.items() for mask in masks]
 
 
 @pytest.mark.parametrize(("name", "mask"), LAYERS)
 @pytest.mark.parametrize("columns", [None, 2])
 def test_every_format_is_the_same_linear_layer(name, mask, columns):
-    layer = SparseLinear(64, 96, 0.25, name, mask=mask, columns=columns, block=16)
+    layer = SparseLinear(64, 96, DENSITY.get(mask, 0.25), name, mask=mask, columns=columns, block=16)
     lead = () if columns is None else (columns,)
     x = drive(3, *lead, 64).relu()
     expected = torch.einsum("...i,...io->...o", x, layer.dense())
@@ -41,11 +43,37 @@ def _full(x):
 
 @pytest.mark.parametrize(("name", "mask"), LAYERS)
 def test_every_format_learns_like_a_linear_layer(name, mask):
-    layer = SparseLinear(32, 32, 0.25, name, mask=mask, block=8).double()
+    layer = SparseLinear(32, 32, DENSITY.get(mask, 0.25), name, mask=mask, block=8).double()
     x, goal = drive(5, 32).double(), drive(5, 32, seed=1).double()
     (ours,) = torch.autograd.grad((layer(select(x, 8)) - goal).square().sum(), layer.weight)
     y = select(x, 8).dense() @ layer.dense() + layer.bias
     torch.testing.assert_close(ours, torch.autograd.grad((y - goal).square().sum(), layer.weight)[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_two_of_four_weights_are_what_nvidia_compresses(dtype):
+    layer = SparseLinear(128, 64, 0.5, "two_of_four")
+    held = layer.mask.dense().view(32, 4, 64)
+    assert (held.sum(1) == 2).all()
+    assert len(held.movedim(1, -1).reshape(-1, 4).unique(dim=0)) == 6  # every pair of the four is drawn
+    matrix = layer.dense().detach().mT.contiguous().to(dtype)
+    kept, places = _semi_structured_conversions.sparse_semi_structured_from_dense_cutlass(matrix)
+    assert kept.shape == (64, 64)
+    assert torch.equal(_semi_structured_conversions.sparse_semi_structured_to_dense_cutlass(kept, places), matrix)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device: compressed weights are for tensor cores")
+@pytest.mark.parametrize("columns", [None, 2])
+def test_compressed_weights_give_the_same_on_a_gpu(columns):
+    layer = SparseLinear(256, 128, 0.5, "two_of_four", columns=columns).cuda().bfloat16()
+    x = drive(8, *(() if columns is None else (columns,)), 256).cuda().bfloat16()
+    with torch.no_grad():
+        assert layer.method(x) == "two_of_four"
+        y, plain = layer(x), products.dense_product(x, layer.dense(), layer.bias)
+        torch.testing.assert_close(y, plain, rtol=2e-2, atol=2e-2)
+        layer.weight.mul_(2.0)
+        torch.testing.assert_close(layer(x), 2.0 * plain, rtol=2e-2, atol=4e-2)
+    assert layer.method(x) == "dense"
 
 
 def test_a_kept_matrix_follows_the_weights():
@@ -96,6 +124,10 @@ def test_layers_that_make_no_sense_are_refused():
         SparseLinear(8, 8, 0.0)
     with pytest.raises(ValueError, match=r"blocks of 32 .*\(40, 64\)"):
         SparseLinear(40, 64, 0.5, "block")
+    with pytest.raises(ValueError, match=r"density of 0\.5, but 0\.25.*\(8, 8\)"):
+        SparseLinear(8, 8, 0.25, "two_of_four")
+    with pytest.raises(ValueError, match=r"groups of 4 inputs.*\(6, 8\)"):
+        SparseLinear(6, 8, 0.5, "two_of_four")
     with pytest.raises(ValueError, match=r"9 units.*\(\.\.\., 8\)"):
         SparseLinear(8, 8, 0.5, "packed")(drive(2, 9))
     with pytest.raises(ValueError, match="one column"):

@@ -106,7 +106,7 @@ def lowest_bit(typing_context, bits):
 
 @intrinsic
 def squeeze(typing_context, out, count, row, at, bits):
-    """out[count ...] becomes those of row[at ... at + 15] whose bit is set; in all 16 are written, the rest anything."""
+    """out[count ...] becomes those of row[at ... at + 15] whose bit is set; 16 in all are overwritten."""
     if not (_is(out, types.int32) and _is(row, types.int32)):
         return None
     vector = ir.VectorType(ir.IntType(32), LANES)
