@@ -194,7 +194,8 @@ def _packed(values: Tensor, indices: Tensor, weight: Tensor, offsets: Tensor, bi
     source, (columns, inputs, banks), outputs = kernels(), weight.shape, y.shape[1]
     size = -(-outputs // banks)
     low = max(source.power_of_two(size) // 2, 1)
-    parts = 2 if banks > 32 and size <= 24 else 1  # banks of a thread, whose registers must hold their sums
+    # Banks of a thread: its registers must hold their sums, and two for each shouldn't leave many threads without one.
+    parts = 2 if size <= 24 and -(-banks // 64) * 2 <= 1.1 * -(-banks // 32) else 1
     source.packed[len(values), -(-banks // (32 * parts))](
         indices, values, weight, offsets, bias, y, values.shape[1], columns, inputs, banks, outputs,
         PARTS=parts, LOW=low, HIGH=source.power_of_two(max(size - low, 1)), WARPS=WARPS, AHEAD=AHEAD,

@@ -36,7 +36,9 @@ def can_compress(weight: Tensor, inputs: int, outputs: int) -> bool:
     """Whether the card of the weights multiplies them compressed."""
     if not weight.is_cuda or torch.version.cuda is None or weight.dtype not in (torch.float16, torch.bfloat16):
         return False
-    return not (inputs % COLUMNS or outputs % ROWS) and torch.cuda.get_device_capability(weight.device) >= (8, 0)
+    generation = torch.cuda.get_device_capability(weight.device)[0]
+    library = generation == 8 or (generation > 8 and torch.backends.cusparselt.is_available())
+    return library and not (inputs % COLUMNS or outputs % ROWS)
 
 
 def compress(matrix: Tensor) -> tuple[Tensor, ...]:

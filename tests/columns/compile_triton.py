@@ -34,7 +34,7 @@ KERNELS = (
     ("spread", {"BLOCK": 512}, 4),
     ("gather", {"TILE": 128, "SLOTS": 32, **PRODUCT}, 4),
     ("packed", {"PARTS": 2, "LOW": 8, "HIGH": 2, "WARPS": 8, "AHEAD": 4, **PRODUCT}, 8),
-    ("packed", {"PARTS": 2, "LOW": 16, "HIGH": 4, "WARPS": 8, "AHEAD": 4, **PRODUCT}, 8),
+    ("packed", {"PARTS": 1, "LOW": 16, "HIGH": 4, "WARPS": 8, "AHEAD": 4, **PRODUCT}, 8),
     ("slope_of_values", {"TILE": 128, "SLOTS": 16, **SLOPE}, 4),
     ("slope_of_values", {"TILE": 128, "SLOTS": 16, **SLOPE, "PACKED": False, "offsets": None}, 4),
     ("slope_of_weights", {"TILE": 256, **SLOPE}, 4),
