@@ -112,7 +112,7 @@ def test_gather_and_its_gradients_are_those_of_the_reference(columns, outputs, b
 
 
 @pytest.mark.parametrize("columns", COLUMNS)
-@pytest.mark.parametrize(("outputs", "density"), [(36, 0.25), (33, 0.125), (140, 0.1), (660, 0.2), (320, 0.2), (7, 1.0)])
+@pytest.mark.parametrize(("outputs", "density"), [(36, 0.25), (33, 0.125), (140, 0.1), (320, 0.2), (7, 1.0)])
 @pytest.mark.parametrize("biased", [False, True])
 def test_packed_and_its_gradients_are_those_of_the_reference(columns, outputs, density, biased):
     mask, weight, bias, active = packed(columns, 50, outputs, density)
