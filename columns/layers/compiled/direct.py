@@ -9,18 +9,17 @@ from numba import carray, njit
 
 from .gather import gather
 from .scatter import scatter
-from .select import select_rows, spread, take
+from .select import select_rows, spread
 from .vector import pointer
 
 
 @njit(cache=True)
 def select_at(drive, x, rows, n, k, floor, indices, values):
-    """`select_rows` of the drive, and x at the winners. -1 where a NaN is met."""
-    found = carray(pointer(indices), (rows, k), np.int32)
-    empty = select_rows(carray(pointer(drive), (rows, n), np.float32), k, floor, found)
-    if empty >= 0:
-        take(carray(pointer(x), (rows, n), np.float32), found, carray(pointer(values), (rows, k), np.float32))
-    return empty
+    """`select_rows`."""
+    return select_rows(
+        carray(pointer(drive), (rows, n), np.float32), carray(pointer(x), (rows, n), np.float32), k, floor,
+        carray(pointer(indices), (rows, k), np.int32), carray(pointer(values), (rows, k), np.float32),
+    )  # fmt: skip
 
 
 @njit(cache=True)

@@ -114,17 +114,29 @@ def has_nan(row):
     return bad != 0
 
 
+@njit(cache=True, inline="always")
+def narrowed(n, k):
+    """Whether k winners of n units are sought among few candidates."""
+    return n >= WHOLE * k and n >= 2 * LANES
+
+
 @njit(cache=True)
 def select_row(row, k, floor, found, keys, tops, chosen):
     """Indices of the k largest of a row that exceed `floor`, ascending, into `chosen`; how many, -1 if a NaN is there.
 
     row : (n,) float32. found, keys : (n + LANES,) int32, tops : (n,) float32, scratch. chosen : (k,) int32
     """
+    return _ranked(row, k, floor, found, keys, tops, chosen)[0]
+
+
+@njit(cache=True)
+def _ranked(row, k, floor, found, keys, tops, chosen):
+    """`select_row`, and the cut that the winners' keys reach; unless narrowed, keys are those of all units in order."""
     n = len(row)
     if has_nan(row):
-        return -1
+        return -1, LOWEST
     zero = np.float32(0.0)  # added, it makes -0 and 0 equal
-    if n >= WHOLE * k and n >= 2 * LANES:
+    if narrowed(n, k):
         count = candidates(row, bound_of(row, k, keys, tops), found)
         for i in range(count):
             tops[i] = row[found[i]] + zero
@@ -143,7 +155,7 @@ def select_row(row, k, floor, found, keys, tops, chosen):
     if floor > -np.inf:
         tops[0] = np.float32(floor) + zero
         cut = max(cut, np.int32(ordered(bits[0]) + 1))
-    return _listed(keys, count, cut, found, chosen)
+    return _listed(keys, count, cut, found, chosen), cut
 
 
 @njit(cache=True)
@@ -173,31 +185,28 @@ def _drop_last(keys, count, cut, spare):
 
 
 @njit(cache=True)
-def select_rows(x, k, floor, indices):
-    """`select_row` of every row of x : (rows, n) into indices : (rows, k) int32; slots that stay empty hold -1.
+def select_rows(drive, x, k, floor, indices, values):
+    """`select_row` of every row of drive : (rows, n) into indices : (rows, k) int32, what x holds there into values.
 
-    How many slots are empty; -1 where a NaN is met.
+    Slots that stay empty hold -1 and 0. How many are empty; -1 where a NaN is met. x, values : like drive, indices
     """
-    empty = 0
-    n = x.shape[1]
+    empty, n = 0, drive.shape[1]
     found, keys, tops = np.empty(n + LANES, np.int32), np.empty(n + LANES, np.int32), np.empty(n, np.float32)
-    for r in range(len(x)):
-        won = select_row(x[r], k, floor, found, keys, tops, indices[r])
+    whole = not narrowed(n, k) and n % LANES == 0  # values can be listed as indices are, by the same keys
+    x_bits, bits = x.view(np.int32), values.view(np.int32)
+    for r in range(len(drive)):
+        won, cut = _ranked(drive[r], k, floor, found, keys, tops, indices[r])
         if won < 0:
             return -1
-        empty += k - won
+        if whole:
+            _listed(keys, n, cut, x_bits[r], bits[r])
+        else:
+            for i in range(won):
+                values[r, i] = x[r, np.uint32(indices[r, i])]
         for i in range(won, k):
-            indices[r, i] = -1
+            indices[r, i], values[r, i] = -1, 0
+        empty += k - won
     return empty
-
-
-@njit(cache=True)
-def take(x, indices, values):
-    """values : (rows, k), written, = x : (rows, n) at indices : (rows, k), 0 where an index is -1."""
-    for r in range(len(x)):
-        for i in range(indices.shape[1]):
-            at = indices[r, i]
-            values[r, i] = x[r, np.uint32(at)] if at >= 0 else 0
 
 
 @njit(cache=True)
