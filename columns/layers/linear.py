@@ -98,18 +98,21 @@ class SparseLinear(nn.Module):
         Raises ValueError for another width.
         """
         quick = self._quick
-        if quick is not None and isinstance(x, Tensor) and quick.fits(x, self._parameters):
+        if quick is not None and quick.fits(x, self._parameters):
+            if isinstance(x, Active):
+                x = self._room = x.dense(self._room)
             return F.linear(x, quick.matrix, quick.bias)
         weight, bias = self.weight, self.bias
         learns = weight.requires_grad and torch.is_grad_enabled()
         method = self._method(x, weight, learns)
         if method == "dense":
             matrix = self.matrix(learns)
+            if not learns and matrix.ndim == 2:
+                state = weight._version, weight.data_ptr()
+                self._quick = _Quick(type(x), _shape(x), matrix.mT, bias, weight, state)
             if not learns and isinstance(x, Active):
                 # One room for all calls: fresh memory costs more than filling it.
                 x = self._room = x.dense(self._room)
-            if not learns and isinstance(x, Tensor) and matrix.ndim == 2:
-                self._quick = _Quick(x.shape, matrix.mT, bias, weight, (weight._version, weight.data_ptr()))
             return products.dense_product(x, matrix, bias)
         if method == "gather":
             return products.gather_product(_listed(x), self.matrix(learns, gathered=True), bias)
@@ -239,21 +242,27 @@ class _Quick(NamedTuple):
     """A call that came before and was dense: the next of that shape needs no choice, which costs as much as a small
     product."""
 
+    kind: type
     shape: torch.Size
     matrix: Tensor
     bias: Tensor | None
     weight: Tensor
     state: tuple[int, int]
 
-    def fits(self, x: Tensor, parameters: Mapping[str, Tensor | None]) -> bool:
+    def fits(self, x: Tensor | Active, parameters: Mapping[str, Tensor | None]) -> bool:
         return (
-            x.shape == self.shape
+            type(x) is self.kind
+            and _shape(x) == self.shape
             and parameters["weight"] is self.weight
             and parameters["bias"] is self.bias
             and (self.weight._version, self.weight.data_ptr()) == self.state
             and not torch.is_grad_enabled()
             and not LISTENERS
         )
+
+
+def _shape(x: Tensor | Active) -> torch.Size:
+    return x.values.shape if isinstance(x, Active) else x.shape
 
 
 def active_units(x: Tensor) -> Active:

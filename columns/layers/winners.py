@@ -86,6 +86,8 @@ def select(x: Tensor, k: int, floor: float = float("-inf"), boost: Tensor | None
     Raises ValueError unless 1 <= k <= n, and for NaN.
     """
     check_winners(x, k)
+    if boost is None and _has_kernel(x) and not counters.LISTENERS:
+        return _selected(x, x, k, floor)  # straight on: with cold caches each call of torch costs as much as ten rows
     drive = x.detach() if boost is None else x.detach() * boost
     if counters.LISTENERS:
         counters.note_selection(x.shape[:-1].numel(), x.shape[-1], k, x.element_size())
@@ -192,7 +194,9 @@ def keep_winners(x: Tensor, k: int, binary: bool = False) -> Tensor:
 
 def _spread(active: Active, out: Tensor | None) -> Tensor:
     """`Active.dense` compiled."""
-    indices, values = active.indices.contiguous(), active.values.contiguous()
+    indices, values = active.indices, active.values
+    if not (indices.is_contiguous() and values.is_contiguous()):
+        indices, values = indices.contiguous(), values.contiguous()
     shape, room = (*indices.shape[:-1], active.size), indices.shape[-1]
     fits = out is not None and out.shape == shape and out.dtype == torch.float32 and out.is_contiguous() and out.is_cpu
     full = out if fits and out is not None else torch.empty(shape)
@@ -233,7 +237,8 @@ def _selected(x: Tensor, drive: Tensor, k: int, floor: float) -> Active:
     """`select` compiled: winners of the drive, values of x."""
     n, shape = x.shape[-1], (*x.shape[:-1], k)
     indices, values = torch.empty(shape, dtype=torch.int32), torch.empty(shape)
-    drive, plain = drive.contiguous(), x.contiguous()
+    plain = x if x.is_contiguous() else x.contiguous()
+    drive = plain if drive is x else drive.contiguous()
     ends = indices.data_ptr(), values.data_ptr()
     if compiled("direct").select_at(drive.data_ptr(), plain.data_ptr(), indices.numel() // k, n, k, floor, *ends) < 0:
         raise ValueError(f"NaN among the activations, shape {tuple(drive.shape)}: no order, so no winners")
