@@ -32,9 +32,9 @@ def warped(a: np.ndarray, b: np.ndarray) -> float:
     return best[len(a), len(b)] / (len(a) + len(b))
 
 
-def stretched(sound: Sound) -> np.ndarray:
-    """All of a sound in (FRAMES * CELLS,) numbers."""
-    return np.asarray(zoom(sound.level, (FRAMES / len(sound), CELLS / BANDS), order=1)).ravel()
+def stretched(sound: Sound, frames: int = FRAMES, cells: int = CELLS) -> np.ndarray:
+    """All of a sound in (frames * cells,) numbers."""
+    return np.asarray(zoom(sound.level, (frames / len(sound), cells / BANDS), order=1)).ravel()
 
 
 def nearest(taught: Sequence[tuple[str, Sound]], asked: Sequence[Sound]) -> dict[str, list[str]]:

@@ -15,19 +15,15 @@ Writes benchmarks/results/movement_symbolic.json; its last line of output is one
 import argparse
 import json
 import math
-import platform
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
-from sensing import processor
+from provenance import provenance
 
 import cortical.envs  # noqa: F401  (registers the environments)
 from cortical.columns.symbolic import SymbolMaps, passive_touches, random_maps
@@ -162,14 +158,8 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     start = time.process_time()
     rows = measure()
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     result = {
-        "command": " ".join(["python", *sys.argv]),
-        "commit": commit.stdout.strip(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("numpy", "torch", "gymnasium")},
-        "machine": f"{processor()}, {platform.system()} {platform.machine()}",
-        "threads": 1,
+        **provenance(("numpy", "torch", "gymnasium")),
         "cpu_s": round(time.process_time() - start, 1),
         "seeds": f"{SEED} + 1000 F + k for the k-th {AT_ONCE} worlds",
         "objects": OBJECTS,

@@ -20,6 +20,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import trimesh
+from provenance import processor
 from scipy.spatial.transform import Rotation
 
 import cortical.envs  # noqa: F401  (registers the environments)
@@ -91,14 +92,6 @@ def step_us(pixels: int, episodes: int = 30, steps: int = 40) -> float:
                 times.append(spent)
     env.close()
     return 1e6 * float(np.median(times[len(times) // 10 :]))
-
-
-def processor() -> str:
-    table = Path("/proc/cpuinfo")
-    lines = table.read_text().splitlines() if table.exists() else []
-    return next(
-        (line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor()
-    )
 
 
 def main() -> None:

@@ -23,12 +23,8 @@ benchmarks/results/sparse_layers.json; the last line of output is one JSON objec
 import argparse
 import json
 import os
-import platform
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from time import thread_time
 from typing import Any
@@ -36,10 +32,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from provenance import provenance
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from sensing import processor
 
 from cortical.columns.layers.cost import cache_file, costs
 from cortical.columns.layers.counters import counting
@@ -261,14 +257,8 @@ def main() -> None:
     figures |= {"control_worst": min(cell["control"] for cell in grid)}
     show(cases, figures)
     said = {name: round(value, 2) for name, value in figures.items()} | {"amx": has_amx()}
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     result = {
-        "command": " ".join(["python", *sys.argv]),
-        "commit": commit.stdout.strip(),
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in ("torch", "numba", "numpy")},
-        "machine": f"{processor()}, {platform.system()} {platform.machine()}",
-        "threads": 1,
+        **provenance(("torch", "numba", "numpy")),
         "load": os.getloadavg()[1],
         "costs": f"{'fitted here' if cache_file().is_file() else 'shipped'}: {costs().machine}",
         "bars": BARS,
