@@ -63,8 +63,7 @@ class SparseConv2d(nn.Module):
 
     def _dense(self, x: Tensor) -> Tensor:
         kernel = self.kernel
-        learns = kernel.weight.requires_grad and torch.is_grad_enabled()
-        weight = self._shaped(kernel.matrix(learns))
+        weight = self._shaped(kernel.matrix(kernel.learns()))
         if counters.LISTENERS:
             patches = self.rows_of(x.detach())
             work = len(patches), int((patches != 0).sum()), patches.shape[1], len(patches) * weight.numel(), len(weight)

@@ -102,8 +102,7 @@ class SparseLinear(nn.Module):
             if isinstance(x, Active):
                 x = self._room = x.dense(self._room)
             return F.linear(x, quick.matrix, quick.bias)
-        weight, bias = self.weight, self.bias
-        learns = weight.requires_grad and torch.is_grad_enabled()
+        weight, bias, learns = self.weight, self.bias, self.learns()
         method = self._method(x, weight, learns)
         if method == "dense":
             matrix = self.matrix(learns)
@@ -158,6 +157,7 @@ class SparseLinear(nn.Module):
 
         Raises ValueError for a block mask.
         """
+        self.learns()
         mask = self.mask
         if isinstance(mask, BlockMask):
             raise ValueError(f"blocks have no lanes, shape of x {tuple(x.shape)}; take mask='packed' or 'random'")
@@ -211,6 +211,17 @@ class SparseLinear(nn.Module):
         if self._compressed is None or self._compressed[0] != key:
             self._compressed = key, compress(self.dense().detach())
         return self._compressed[1]
+
+    def learns(self) -> bool:
+        """Whether this call is to learn from; then copies go, since fused optimisers change weights unseen."""
+        learns = self.weight.requires_grad and torch.is_grad_enabled()
+        if learns:
+            self.forget()
+        return learns
+
+    def forget(self) -> None:
+        """Drop copies of the weights. Needed only after a change that torch doesn't count, such as by `weight.data`."""
+        self._kept = self._quick = self._compressed = None
 
     def _load_from_state_dict(
         self, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs
