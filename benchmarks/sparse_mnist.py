@@ -78,7 +78,7 @@ def widths(args: argparse.Namespace) -> list[Row]:
     """Rows of larger but sparser networks."""
     folder = args.runs / f"widths-{args.width_images}-{args.width_epochs}"
     folder.mkdir(parents=True, exist_ok=True)
-    return finished(widen, [("widths", args, f"{a}-{b}") for a, b in sparse_widths.cells()], folder, 1)
+    return finished(widen, [("widths", args, "-".join(map(str, cell))) for cell in sparse_widths.cells()], folder, 1)
 
 
 def parsed() -> argparse.Namespace:
@@ -88,7 +88,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--mnist", type=Path, required=True, help="folder with MNIST's four .gz files")
     parser.add_argument("--images", type=int, default=30000, help="to learn from (default: %(default)s)")
     parser.add_argument("--width-images", type=int, default=20000, help="larger but sparser (default: %(default)s)")
-    parser.add_argument("--width-epochs", type=int, default=2, help="larger but sparser (default: %(default)s)")
+    parser.add_argument("--width-epochs", type=int, default=3, help="larger but sparser (default: %(default)s)")
     sparse_methods.add_options(parser, "sparse_mnist", USUAL, seeds=2)
     return parser.parse_args()
 
@@ -96,7 +96,7 @@ def parsed() -> argparse.Namespace:
 def pictured(found: dict[str, Any], wide: list[Row], file: Path) -> None:
     """Accuracy in noise, and larger but sparser."""
     noise = sparse_methods.noise_panel(found, "share of pixels replaced")
-    draw([noise, *([sparse_widths.panel(wide)] if wide else [])], file)
+    draw([noise, *sparse_widths.panels(wide)], file)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ quarters (`cortical.columns.layers.connectivity`).
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +17,7 @@ from sparse_nets import Net, Settings, SparseNet, build
 from torch import Tensor, nn
 
 from cortical.columns.layers.connectivity import cosine_share
+from cortical.columns.layers.linear import SparseLinear
 from cortical.columns.layers.rewiring import evolve_random, rigl, watching
 
 LEVELS = tuple(level / 20 for level in range(11))
@@ -74,7 +75,8 @@ def train(method: str, settings: Settings, seed: int, data: tuple[Labelled, Labe
         for group, (_, rate) in zip(optimizer.param_groups, groups, strict=True):
             group["lr"] = rate * settings.decay**epoch * (size / settings.batch) ** 0.5
         for batch in data[0].batches(size, generator):
-            turnover += _step(net, optimizer, batch, method, step, end)
+            layers = net.sparse_layers() if method == "rigl" and sparse else ()
+            turnover += descend(net, optimizer, batch, layers, step, end)
             step += 1
         validated.append(correct(net, data[1]))
         if validated[-1] == max(validated):
@@ -96,19 +98,17 @@ def groups_of(net: Net, settings: Settings) -> list[tuple[list[nn.Parameter], fl
     return [(hidden, settings.hidden_rate), (others, settings.sparse_rate)]
 
 
-def _step(
-    net: Net, optimizer: torch.optim.Optimizer, batch: Labelled, method: str, step: int, end: int
-) -> list[float]:
-    """One step of descent, and where it is RigL's turn, of connectivity; the turnovers of that."""
+def descend(
+    net: nn.Module, optimizer: torch.optim.Optimizer, batch: Labelled,
+    layers: Sequence[tuple[nn.Module, SparseLinear]], step: int, end: int,
+) -> list[float]:  # fmt: skip
+    """One step of descent, and where it is RigL's turn, of the connectivity of layers, (watched, rewired) each; the
+    turnovers of that. Nothing is rewired from step `end` on."""
     optimizer.zero_grad()
-    if not (method == "rigl" and isinstance(net, SparseNet) and step % 100 == 99 and step < end):
-        F.cross_entropy(net(batch.inputs), batch.labels).backward()
-        optimizer.step()
-        return []
-    layers = net.sparse_layers()
+    turn = layers if step % 100 == 99 and step < end else ()
     with ExitStack() as stack:
-        seen = [stack.enter_context(watching(watched)) for watched, _ in layers]
+        seen = [stack.enter_context(watching(watched)) for watched, _ in turn]
         F.cross_entropy(net(batch.inputs), batch.labels).backward()
     optimizer.step()
-    pairs = zip(layers, seen, strict=True)
+    pairs = zip(turn, seen, strict=True)
     return [rigl(layer, given.gradient(), cosine_share(step, end), optimizer).turnover for (_, layer), given in pairs]
