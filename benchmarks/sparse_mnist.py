@@ -87,7 +87,7 @@ def parsed() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mnist", type=Path, required=True, help="folder with MNIST's four .gz files")
     parser.add_argument("--images", type=int, default=30000, help="to learn from (default: %(default)s)")
-    parser.add_argument("--width-images", type=int, default=20000, help="larger but sparser (default: %(default)s)")
+    parser.add_argument("--width-images", type=int, default=15000, help="larger but sparser (default: %(default)s)")
     parser.add_argument("--width-epochs", type=int, default=3, help="larger but sparser (default: %(default)s)")
     sparse_methods.add_options(parser, "sparse_mnist", USUAL, seeds=2)
     return parser.parse_args()

@@ -89,7 +89,7 @@ def parsed() -> argparse.Namespace:
     """Command-line arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fsdd", type=Path, required=True, help="folder of recordings")
-    sparse_methods.add_options(parser, "sparse_sound", USUAL, seeds=3)
+    sparse_methods.add_options(parser, "sparse_sound", USUAL, seeds=2)
     return parser.parse_args()
 
 

@@ -70,18 +70,18 @@ def train(method: str, settings: Settings, seed: int, data: tuple[Labelled, Labe
     end = int(0.75 * sum(-(-len(data[0].labels) // size) for size in sizes))
     for epoch, size in enumerate(sizes):
         net.train()
-        if sparse:
+        if isinstance(net, SparseNet):
             net.strength = settings.boost * settings.boost_decay**epoch
         for group, (_, rate) in zip(optimizer.param_groups, groups, strict=True):
             group["lr"] = rate * settings.decay**epoch * (size / settings.batch) ** 0.5
         for batch in data[0].batches(size, generator):
-            layers = net.sparse_layers() if method == "rigl" and sparse else ()
+            layers = net.sparse_layers() if method == "rigl" and isinstance(net, SparseNet) else ()
             turnover += descend(net, optimizer, batch, layers, step, end)
             step += 1
         validated.append(correct(net, data[1]))
         if validated[-1] == max(validated):
             best = copy.deepcopy(net)
-        if method == "set" and sparse and epoch < settings.epochs - 1:
+        if method == "set" and isinstance(net, SparseNet) and epoch < settings.epochs - 1:
             turnover += [evolve_random(layer, generator, 0.3, optimizer).turnover for _, layer in net.sparse_layers()]
     chosen = validated.index(max(validated))
     found = {"validation": validated, "epoch": chosen + 1, "turnover": sum(turnover), "changes": len(turnover)}

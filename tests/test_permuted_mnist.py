@@ -14,7 +14,7 @@ from continual_nets import KINDS, ContextNet, Sizes, nearest  # pyright: ignore[
 from sparse_training import Labelled  # pyright: ignore[reportMissingImports]
 from synaptic_intelligence import SynapticIntelligence  # pyright: ignore[reportMissingImports]
 
-ARGS = argparse.Namespace(tasks=3, hidden=40, epochs=6, batch=16, rate=3e-3, images=0)
+ARGS = argparse.Namespace(tasks=3, hidden=40, epochs=6, batch=16, rate=3e-3, strength=1.0)
 
 
 @pytest.fixture(autouse=True)
