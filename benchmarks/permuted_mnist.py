@@ -148,7 +148,7 @@ def panels(table: dict[str, Row]) -> list[Panel]:
     titles = {"first_task": "the first task", "tasks_so_far": "mean of all tasks so far"}
     return [
         Panel(
-            title, "tasks learnt", "test accuracy %",
+            title, "tasks learnt", f"accuracy % of the first {RETAINED} test images",
             {name: (range(1, len(row[key]) + 1), [100 * v for v in row[key]]) for name, row in table.items()},
         )
         for key, title in titles.items()
