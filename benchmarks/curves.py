@@ -1,11 +1,12 @@
 """Panels of curves side by side, one colour a name, beside a result file."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
 
 from cortical.agents.panels import FAINT, PALETTE, titled
 from cortical.agents.pictures import save
@@ -15,8 +16,7 @@ from cortical.agents.pictures import save
 class Panel:
     """Curves of one pair of axes.
 
-    lines : name -> (x, y) or (x, y, deviation of y), drawn as a band
-    logarithmic : "x", "y", "xy" or ""; ticks : of x, instead of those found
+    lines : name -> (x, y); logarithmic : "x", "y", "xy" or ""
     """
 
     title: str
@@ -24,7 +24,6 @@ class Panel:
     y: str
     lines: Mapping[str, Sequence[Sequence[float]]]
     logarithmic: str = ""
-    ticks: Sequence[float] = field(default=())
 
 
 def draw(panels: Sequence[Panel], path: Path) -> Path:
@@ -36,17 +35,14 @@ def draw(panels: Sequence[Panel], path: Path) -> Path:
 
 
 def _panel(axis: Axes, panel: Panel) -> None:
-    for number, (name, (x, y, *deviation)) in enumerate(panel.lines.items()):
-        colour = PALETTE[number % len(PALETTE)]
-        axis.plot(x, y, "o-", color=colour, markersize=3.5, linewidth=1.6, label=name)
-        if deviation:
-            low, high = ([a + sign * b for a, b in zip(y, deviation[0], strict=True)] for sign in (-1, 1))
-            axis.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+    for number, (name, (x, y)) in enumerate(panel.lines.items()):
+        axis.plot(x, y, "o-", color=PALETTE[number % len(PALETTE)], markersize=3.5, linewidth=1.6, label=name)
     for side in panel.logarithmic:
         axis.set(**{f"{side}scale": "log"})
-    if panel.ticks:
-        axis.set_xticks(panel.ticks, [f"{tick:g}" for tick in panel.ticks])
-        axis.minorticks_off()
+    if "y" in panel.logarithmic:
+        axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)))
+        axis.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+        axis.yaxis.set_minor_locator(NullLocator())
     axis.set(xlabel=panel.x, ylabel=panel.y)
     axis.grid(color=FAINT, alpha=0.25, linewidth=0.6)
     axis.legend(frameon=False, fontsize=9)

@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import recognition
 import torch
-from curves import Panel
+from curves import Panel, draw
 from replaying import Job, Row, finished
 from rich.console import Console
 from rich.table import Table
@@ -63,17 +64,38 @@ def settings_of(args: argparse.Namespace, usual: Settings) -> Settings:
     return Settings(**{field.name: getattr(args, field.name, getattr(usual, field.name)) for field in fields(Settings)})
 
 
-def folder_of(args: argparse.Namespace, settings: Settings, *more: Any) -> Path:
-    """Where networks of these settings are kept. more : what else decides how they come out."""
-    folder = args.runs / sha256(json.dumps([asdict(settings), *more]).encode()).hexdigest()[:12]
+def folder_of(args: argparse.Namespace, settings: Settings, key: Sequence[Any] = ()) -> Path:
+    """Where networks of these settings are kept. key : what else decides how they come out."""
+    folder = args.runs / sha256(json.dumps([asdict(settings), *key]).encode()).hexdigest()[:12]
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def rows_of(work: Callable[[Job], list[Row]], args: argparse.Namespace, folder: Path) -> list[Row]:
-    """Rows of all seeds and methods, a seed after the other; those kept in the folder are not done again."""
-    jobs = [(method, args, str(seed)) for seed in range(args.seeds) for method in METHODS]
-    return finished(work, jobs, folder, 1)
+def rows_of(job: Job, usual: Settings, task: Task, key: Sequence[Any] = ()) -> list[Row]:
+    """The row of a job: a method, the arguments, a seed."""
+    method, args, seed = job
+    settings = settings_of(args, usual)
+    return [row(method, int(seed), settings, task, folder_of(args, settings, key))]
+
+
+def published(
+    args: argparse.Namespace, usual: Settings, test: Labelled, work: Callable[[Job], list[Row]], noise: str,
+    more: Row, key: Sequence[Any] = (), panels: Sequence[Panel] = (),
+) -> dict[str, Any]:  # fmt: skip
+    """Rows of all seeds and methods, a seed after the other, are compared, written and drawn; those kept are not done
+    again. noise : what its strength is; more : about the run, for the head of the file; panels : drawn beside.
+
+    Returns the figures that are said.
+    """
+    settings = settings_of(args, usual)
+    folder = folder_of(args, settings, key)
+    rows = finished(work, [(method, args, str(seed)) for seed in range(args.seeds) for method in METHODS], folder, 1)
+    found = compared(args, settings, folder, test, rows)
+    brief = said(found)
+    head = {**more, "seeds": args.seeds, "settings": asdict(settings), **brief, **found}
+    recognition.write(args.output, recognition.rounded(head | {"rows": rows}))
+    draw([noise_panel(found, noise), *panels], args.output.with_suffix(".png"))
+    return brief
 
 
 def row(method: str, seed: int, settings: Settings, task: Task, folder: Path) -> Row:

@@ -23,18 +23,14 @@ last line of output is one JSON object.
 
 import argparse
 import json
-from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from textwrap import fill
-from typing import Any
 
 import mnist
-import recognition
 import sparse_methods
 import sparse_widths
 import torch
-from curves import draw
 from provenance import provenance
 from replaying import Job, Row, finished
 from sparse_nets import Settings
@@ -60,10 +56,8 @@ def task(folder: Path, images: int) -> sparse_methods.Task:
 
 def compare(job: Job) -> list[Row]:
     """The row of a method and a seed."""
-    method, args, seed = job
-    settings = sparse_methods.settings_of(args, USUAL)
-    folder = sparse_methods.folder_of(args, settings, args.images)
-    return [sparse_methods.row(method, int(seed), settings, task(args.mnist, args.images), folder)]
+    args = job[1]
+    return sparse_methods.rows_of(job, USUAL, task(args.mnist, args.images), (args.images,))
 
 
 def widen(job: Job) -> list[Row]:
@@ -93,28 +87,18 @@ def parsed() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def pictured(found: dict[str, Any], wide: list[Row], file: Path) -> None:
-    """Accuracy in noise, and larger but sparser."""
-    noise = sparse_methods.noise_panel(found, "share of pixels replaced")
-    draw([noise, *sparse_widths.panels(wide)], file)
-
-
 def main() -> None:
     args = parsed()
     torch.set_num_threads(1)
-    settings = sparse_methods.settings_of(args, USUAL)
-    folder = sparse_methods.folder_of(args, settings, args.images)
-    rows, wide = sparse_methods.rows_of(compare, args, folder), widths(args)
-    found = sparse_methods.compared(args, settings, folder, task(args.mnist, args.images).test, rows)
-    brief = sparse_methods.said(found)
-    head = {
+    wide = widths(args)
+    more = {
         **provenance(("torch", "numba", "numpy"), {"--mnist": "$MNIST", "--runs": "", "--output": ""}),
-        "seeds": args.seeds, "images": args.images, "settings": asdict(settings), "short_of_the_protocol": SHORT,
-        "bars": BARS, **brief, **found, "larger_but_sparser": wide,
+        "images": args.images, "short_of_the_protocol": SHORT, "bars": BARS, "larger_but_sparser": wide,
     }  # fmt: skip
-    recognition.write(args.output, recognition.rounded(head | {"rows": rows}))
-    pictured(found, wide, args.output.with_suffix(".png"))
-    print(json.dumps(brief))
+    test, noise = task(args.mnist, args.images).test, "share of pixels replaced"
+    panels = sparse_widths.panels(wide)
+    said = sparse_methods.published(args, USUAL, test, compare, noise, more, (args.images,), panels)
+    print(json.dumps(said))
 
 
 if __name__ == "__main__":

@@ -19,15 +19,12 @@ one JSON object.
 
 import argparse
 import json
-from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import recognition
 import sparse_methods
 import torch
-from curves import draw
 from hearing_baselines import stretched
 from provenance import provenance
 from replaying import Job, Row
@@ -79,10 +76,7 @@ def task(folder: Path) -> sparse_methods.Task:
 
 def compare(job: Job) -> list[Row]:
     """The row of a method and a seed."""
-    method, args, seed = job
-    settings = sparse_methods.settings_of(args, USUAL)
-    folder = sparse_methods.folder_of(args, settings)
-    return [sparse_methods.row(method, int(seed), settings, task(args.fsdd), folder)]
+    return sparse_methods.rows_of(job, USUAL, task(job[1].fsdd))
 
 
 def parsed() -> argparse.Namespace:
@@ -96,18 +90,8 @@ def parsed() -> argparse.Namespace:
 def main() -> None:
     args = parsed()
     torch.set_num_threads(1)
-    settings = sparse_methods.settings_of(args, USUAL)
-    folder = sparse_methods.folder_of(args, settings)
-    rows = sparse_methods.rows_of(compare, args, folder)
-    found = sparse_methods.compared(args, settings, folder, task(args.fsdd).test, rows)
-    brief = sparse_methods.said(found)
-    head = {
-        **provenance(("torch", "numba", "numpy", "scipy"), {"--fsdd": "$FSDD", "--runs": "", "--output": ""}),
-        "seeds": args.seeds, "settings": asdict(settings), **brief, **found,
-    }  # fmt: skip
-    recognition.write(args.output, recognition.rounded(head | {"rows": rows}))
-    draw([sparse_methods.noise_panel(found, "share of noise")], args.output.with_suffix(".png"))
-    print(json.dumps(brief))
+    head = provenance(("torch", "numba", "numpy", "scipy"), {"--fsdd": "$FSDD", "--runs": "", "--output": ""})
+    print(json.dumps(sparse_methods.published(args, USUAL, task(args.fsdd).test, compare, "share of noise", head)))
 
 
 if __name__ == "__main__":
