@@ -44,7 +44,7 @@ USUAL = Settings(
 SHORT = (
     "2 seeds instead of 10; 30,000 training images instead of 60,000 (10,000 others choose the epoch); 4 epochs, the "
     "step size halved after each, instead of 10 to 15 with 0.8; as many winners at test as while learning instead of "
-    "1.5 times as many, and no boosting (neither did good on validation); no first epoch of batch 4 (not tried: time)"
+    "1.5 times as many, and no boosting (neither clearly helped on validation); no first epoch of batch 4 (not tried)"
 )
 
 
