@@ -26,6 +26,7 @@ from .memory import BACKGROUND, HIT, SEEDS, Memory, unpacked
 
 ANCHORS, TESTS_EACH = 8, 10_000  # sensations of one moment that are laid on objects, and in how many ways each
 SAMPLE, THINNED = 128, 8  # columns that sort seeds where there are more, and how many times fewer seeds they leave
+WARY = 0.3  # outlier floor of features, where a code was learnt in lights that their noise model doesn't know
 UNLIKELY = 4.0  # nats by which an object that is out of favour is searched later
 
 
@@ -55,7 +56,8 @@ class EvidenceColumn:
         if self.encoder is None:
             return tolerance
         slope, offset = self.encoder.evidence.tolist()
-        return replace(tolerance, code_slope=slope, code_offset=offset)
+        floor = WARY if self.schema.surface else tolerance.outlier_feature
+        return replace(tolerance, code_slope=slope, code_offset=offset, outlier_feature=floor)
 
     @property
     def coded(self) -> bool:

@@ -72,6 +72,7 @@ def test_recognition_sees_by_it(known, features):
     encoder = maps["box"].encoder
     assert encoder is not None
     assert (column.tolerance.code_slope, column.tolerance.code_offset) == tuple(encoder.evidence.tolist())
+    assert column.tolerance.outlier_feature == (0.3 if features == "both" else 0.08)
     one, two = (play(agent, "box", seed=0) for _ in range(2))
     assert one.best_guess in NAMES and one.estimated_position == two.estimated_position
     agent.env.close()
