@@ -18,6 +18,7 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.progress import track
@@ -202,7 +203,7 @@ def main() -> None:
     print(json.dumps({key: summary[key] for key in KEYS}))
 
 
-def rounded(value):
+def rounded(value: Any) -> Any:
     """Five digits of every number in it."""
     if isinstance(value, float):
         return float(f"{value:.5g}")

@@ -72,10 +72,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="published: 0 1 2; tune on 100 and up")
     parser.add_argument("--rotations", type=int, help="random poses per object and seed (10; 3 for ycb77)")
     parser.add_argument("--maps", type=Path, default=Path("runs/maps"), help="where learnt maps are kept")
-    parser.add_argument("--output", type=Path, default=recognition.RESULTS / "voting.json", help="result file")
+    parser.add_argument("--output", type=Path, help="result file (benchmarks/results/voting.json; voting-SUITE.json)")
     parser.add_argument("--workers", type=int, default=2)
     args = parser.parse_args()
     args.suite = args.suite or ("ycb77" if args.objects else "default")
+    tag = "" if args.suite == "default" else f"-{args.suite}"
+    args.output = args.output or recognition.RESULTS / f"voting{tag}.json"
     args.rotations = args.rotations or (3 if args.suite == "ycb77" else 10)
     fixed = {"condition": "noise", "fingers": 0, "features": "surface", "backend": "rays", "topology": "all-to-all"}
     args.few, args.at_most = sorted(args.columns), sorted(args.lesioned)  # part of what a run that goes on must share
