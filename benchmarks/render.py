@@ -9,6 +9,8 @@ import re
 import sys
 from pathlib import Path
 
+from render_sparse import sparse
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 ROWS = (
@@ -282,7 +284,7 @@ def _share(s: dict) -> str:
 
 TABLES = (
     recognition, scans, sensing, vector_env, pushing, policy_learning, policies, ratios, scores, symbolic, learning,
-    ablations, voting, hearing,
+    ablations, voting, hearing, sparse,
 )  # fmt: skip
 FILES = (ROOT / "README.md", ROOT / "demos" / "guide" / "moving.md", ROOT / "benchmarks" / "LOG.md")
 

@@ -8,6 +8,7 @@ ROOT = Path(__file__).parents[1]
 SAID = (
     "five columns that vote", "10 similar, `noise`", "16 x 16 rays", "worlds side by side",
     "columns that watch out", "random saccades |", "| 64 | ", "the same maps, given the eye's stream",
+    "ten permuted tasks",
 )  # fmt: skip
 """Of each table."""
 
