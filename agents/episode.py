@@ -101,6 +101,10 @@ class EpisodeRecord:
     ended: Ending = ""
     """Why: decided (nothing here, too), for what the best movement promised was not worth its price, or since the
     sensations ran out; empty in older files."""
+    code_multiply_adds: int = 0
+    """Multiply-adds of the sparse layers that coded what was sensed; 0 without codes."""
+    code_joules: float = 0.0
+    """What they would cost by a model of energy, see `columns.layers.counters`, with the selection of winners."""
 
     @property
     def correct(self) -> bool:

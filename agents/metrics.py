@@ -197,6 +197,7 @@ def summarise(rows: Sequence[EpisodeRecord]) -> dict[str, Any]:
         "think_ms_median": _at(steps, 50),
         "think_ms_p95": _at(steps, 95),
         "think_ms_episode_median": _at([sum(row.think_ms) for row in rows], 50),
+        "code_multiply_adds_median": _at([row.code_multiply_adds for row in rows], 50),
         "accuracy_curve": accuracy_curve(rows),
         "calibration": calibration(rows),
     }

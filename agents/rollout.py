@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from cortical.columns.layers import counting
 from cortical.columns.lesions import draw, lesioned
 from cortical.columns.region import Region
 from cortical.configs.schema import Experiment
@@ -53,10 +54,12 @@ def play(
     if pose is not None:
         options |= {"position": np.asarray(pose[0], float), "rotation": np.asarray(pose[1], float)}
     steps, trace = [], []
-    for step in agent.episode(np.random.default_rng(policy_seed), options, int(pose_seed)):
-        steps.append(step)
-        trace.append(trace_of(step, agent.region))
-    return _record(agent, source, name, steps, trace, seed, rotation_index, traced)
+    with counting() as counts:
+        for step in agent.episode(np.random.default_rng(policy_seed), options, int(pose_seed)):
+            steps.append(step)
+            trace.append(trace_of(step, agent.region))
+    record = _record(agent, source, name, steps, trace, seed, rotation_index, traced)
+    return replace(record, code_multiply_adds=counts.multiply_adds, code_joules=counts.energy())
 
 
 def struck(agent: Agent, name: str, seed: int) -> Agent:
@@ -81,7 +84,7 @@ def _record(
     truth = agent.env.truth()
     best = trace[-1].best
     known, nothing = symmetries(source), agent.nothing_here(last.belief)
-    errors = {
+    errors: dict[str, Any] = {
         f"rotation_error{tag}_deg": math.degrees(
             rotation_error(estimate[0], truth["rotation"], known[tolerance].get(name, Symmetry()))
         )

@@ -34,6 +34,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from . import counters
 from .packed import PackedProjection
 from .winners import k_winners
 
@@ -159,8 +160,8 @@ class PatchEncoder(nn.Module):
 
         A patch whose gaze met nothing gets some code too, which means nothing.
         """
-        phases = torch.cos(torch.addmm(self.offsets, self.descriptor(surface), self.frequencies))
-        codes, _ = k_winners(phases @ self.mixing, self.config.active)
+        phases = torch.cos(product(self.descriptor(surface), self.frequencies, self.offsets))
+        codes, _ = k_winners(product(phases, self.mixing), self.config.active)
         return codes.to(torch.int16 if self.config.units <= 2**15 else torch.int32)
 
     def descriptor(self, surface: SurfacePatch) -> Tensor:
@@ -202,6 +203,14 @@ class PatchEncoder(nn.Module):
         mean = total[:, :3] / total[:, 3:].clamp_min(1e-6)
         # The small constant draws points that no pixel is near to towards the mean.
         return (sums[:, :3] - mean * sums[:, 3:]) / (sums[:, 3:] + 0.05)
+
+
+def product(x: Tensor, matrix: Tensor, offset: Tensor | None = None) -> Tensor:
+    """x matrix + offset, (b, outputs), counted as the dense product that it is."""
+    if counters.LISTENERS:
+        rows, (inputs, outputs) = len(x), matrix.shape
+        counters.note_product("dense", rows, rows * inputs, inputs, rows * matrix.numel(), outputs, (4, 0))
+    return x @ matrix if offset is None else torch.addmm(offset, x, matrix)
 
 
 def _phase_weights(config: EncoderConfig) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .encoder import EncoderConfig, PatchEncoder, SurfacePatch
+from .encoder import EncoderConfig, PatchEncoder, SurfacePatch, product
 from .winners import k_winners
 
 
@@ -53,12 +53,12 @@ def shapes(patches: PatchEncoder) -> dict[str, tuple[int, ...]]:
 @torch.no_grad()
 def encode(code: LearntCode, descriptor: Tensor, active: int) -> Tensor:
     """Active units of descriptors (n, f), ascending: (n, active)."""
-    return k_winners((phases(code, descriptor) - code.mean) @ code.mixing, active)[0]
+    return k_winners(product(phases(code, descriptor) - code.mean, code.mixing), active)[0]
 
 
 def phases(code: LearntCode, descriptor: Tensor) -> Tensor:
     """The phases (n, phases) of descriptors (n, f)."""
-    return torch.cos(torch.addmm(code.offsets, descriptor, code.frequencies))
+    return torch.cos(product(descriptor, code.frequencies, code.offsets))
 
 
 def same(one: LearntCode | None, other: LearntCode | None) -> bool:

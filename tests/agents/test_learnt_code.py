@@ -9,6 +9,7 @@ from cortical.agents.brain import build_region
 from cortical.agents.learning import Learner, encoder_of, first_look, learn_objects
 from cortical.agents.records import RunError, RunFolder, learning_settings
 from cortical.agents.rollout import make_agent, play
+from cortical.agents.story import episode_table
 from cortical.columns.layers.code_learning import LearningRates
 from cortical.columns.layers.learnt_encoder import LearntEncoder, same
 from cortical.configs.load import ConfigError, from_dict, load
@@ -115,3 +116,15 @@ def test_folders_without_their_encoder_are_refused(known, tmp_path):
 def test_unknown_kinds_of_code_are_refused():
     with pytest.raises(ConfigError, match=r"column.code = 'learned'.*did you mean 'learnt'.*sparse code"):
         from_dict({"column": {"code": "learned"}})
+
+
+@pytest.mark.parametrize("features", ["both", "surface"])
+def test_an_episode_says_what_its_codes_cost(known, features):
+    """All weights of the two products, read once for each patch that was coded."""
+    wanted, maps = experiment(features=features), known[1]
+    record = play(make_agent(wanted, build_region(wanted, maps)), "box", seed=1)
+    code = maps["box"].encoder
+    work = (code.frequencies.numel() + code.mixing.numel()) * (features == "both")
+    assert record.code_multiply_adds == record.sensations * work
+    assert (record.code_joules > 0) == (features == "both")
+    assert bool(episode_table([record]).caption) == (features == "both")
