@@ -215,7 +215,7 @@ def picture(rows: list[dict[str, Any]], file: Path) -> None:
     ax.set(xscale="log", yscale="log", xlabel="objects known", ylabel="CPU time of a sensation (ms)")
     ax.set_xticks(size, [f"{n:,}" for n in size], minor=False)
     ax.minorticks_off()
-    ticks = [t for t in (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500) if ax.get_ylim()[0] <= t <= ax.get_ylim()[1]]
+    ticks = [t for t in (0.5, 1, 2, 3, 4, 5, 7, 10, 20, 50, 100, 200, 500) if ax.get_ylim()[0] <= t <= ax.get_ylim()[1]]
     ax.set_yticks(ticks, [f"{t:g}" for t in ticks])
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False)
