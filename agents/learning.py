@@ -171,12 +171,11 @@ def learn_objects(
     tell : called with each object's name and how many readings it took (0: it was there already)
     """
     schema, learner, maps = stored_schema(experiment), None, {}
-    encoder = encoder_of(experiment, names, folder)
     for name in names:
         known = folder.load_map(name, schema)
         before = learner.readings if learner else 0
         if known is None:
-            learner = learner or Learner(experiment, encoder)
+            learner = learner or Learner(experiment, encoder_of(experiment, names, folder))
             known = learner.learn(name)
             folder.save_map(name, known, schema)
         maps[name] = known

@@ -255,7 +255,7 @@ def episode_table(rows: Iterable[EpisodeRecord], title: str = "") -> Table:
         table.add_row(escape(row.object), *_cells(row, guess), distance)
     if any(row.code_multiply_adds for row in rows):
         work, joules = (median(getattr(r, name) for r in rows) for name in ("code_multiply_adds", "code_joules"))
-        table.caption = f"codes of patches: {work / 1e6:.1f} million multiply-adds, {1e6 * joules:.0f} µJ by a model"
+        table.caption = f"codes: {work / 1e6:.1f} million multiply-adds, {1e6 * joules:.0f} µJ (model)"
         table.caption_justify = "left"
     return table
 

@@ -58,6 +58,15 @@ def test_codes_are_the_learnt_ones(known, tmp_path):
     assert not torch.equal(fixed["box"].bits, maps["box"].bits)
 
 
+def test_maps_of_another_code_are_refused_before_anything_is_learnt(tmp_path):
+    folder = RunFolder(tmp_path / "run", experiment("fixed"), "learn")
+    learn_objects(experiment("fixed"), ("box",), folder, lambda *word: None)
+    there = sorted(path.name for path in folder.path.rglob("*"))
+    with pytest.raises(RunError, match="learnt with other settings"):
+        learn_objects(experiment(), ("box",), RunFolder.for_maps(folder.path, experiment()), lambda *word: None)
+    assert sorted(path.name for path in folder.path.rglob("*")) == there
+
+
 def test_same_seed_same_bits():
     one, other = (first_look(experiment(), NAMES, QUICK) for _ in range(2))
     assert same(one, other)
