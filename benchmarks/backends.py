@@ -18,7 +18,6 @@ import json
 import math
 import platform
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -31,6 +30,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
+from provenance import commit
 
 from cortical.agents.pictures import save
 from cortical.envs.bodies import looking
@@ -271,11 +271,10 @@ def rendered(text: str, figures: dict[str, Any]) -> str:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     figures, views = measure()
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     packages = ("numpy", "numba", "embreex", "pybullet")
     result = {
         "command": " ".join(["python", *sys.argv]),
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in packages},
         "machine": f"{platform.system()} {platform.machine()}",

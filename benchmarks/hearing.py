@@ -17,7 +17,6 @@ one JSON object with the figures.
 import argparse
 import json
 import platform
-import subprocess
 import time
 from functools import lru_cache
 from importlib.metadata import version
@@ -31,6 +30,7 @@ import replaying
 import torch
 from hearing_baselines import nearest
 from hearing_plot import picture
+from provenance import commit
 
 from cortical.agents.hearing import Listener, learn_word
 from cortical.agents.records import PACKAGES
@@ -167,12 +167,11 @@ def figures(rows: list[Row]) -> Row:
 
 def described(args: argparse.Namespace) -> dict[str, Any]:
     """How and with what the result was made."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     parts = "" if len(args.parts) == 2 else f" --parts {args.parts[0]}"
     command = f"python benchmarks/hearing.py --sounds $FSDD{parts} --asked {args.asked} --rotations {args.rotations}"
     return {
         "command": command,
-        "commit": commit, "versions": {p: version(p) for p in PACKAGES}, "seed": args.seed, "threads": 1,
+        "commit": commit(), "versions": {p: version(p) for p in PACKAGES}, "seed": args.seed, "threads": 1,
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
     }  # fmt: skip
 

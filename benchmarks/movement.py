@@ -13,7 +13,6 @@ the figures.
 import argparse
 import json
 import platform
-import subprocess
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -25,6 +24,7 @@ import movement_symbolic
 import numpy as np
 import recognition
 import torch
+from provenance import commit
 from scipy.stats import bootstrap
 
 from cortical.agents.policies import Policy, Situation
@@ -209,9 +209,8 @@ def main() -> None:
     figures["choose_ms_median"] = choosing_ms(args, suites[-1])
     figures |= movement_learning.figures()
     figures = {key: round(float(figures[key]), 4) for key in BARS if key in figures}
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     result = {
-        "command": "python benchmarks/movement.py" + (" --objects $YCB" if args.objects else ""), "commit": commit,
+        "command": "python benchmarks/movement.py" + (" --objects $YCB" if args.objects else ""), "commit": commit(),
         "versions": {p: version(p) for p in PACKAGES},
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}", "threads": 1,
         "seeds": SEEDS, "bars": BARS, "figures": figures, "pairs": found["pairs"], "names": NAMES,

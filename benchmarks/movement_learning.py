@@ -16,7 +16,6 @@ import argparse
 import json
 import math
 import platform
-import subprocess
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from importlib.metadata import version
@@ -25,6 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from provenance import commit
 from rich.progress import track
 from scipy.optimize import isotonic_regression
 
@@ -147,9 +147,8 @@ def main() -> None:
     with ProcessPoolExecutor(args.workers) as pool:
         rows = [row for done in track(pool.map(measured, jobs), "learn and recognise", total=len(jobs)) for row in done]
     summary = summarised(rows)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     result = {
-        "command": COMMAND, "commit": commit, "versions": {p: version(p) for p in PACKAGES},
+        "command": COMMAND, "commit": commit(), "versions": {p: version(p) for p in PACKAGES},
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}", "threads": 1,
         "seeds": args.seeds, "rotations": ROTATIONS, "max_sensations": LONGEST, "summary": summary, "rows": rows,
     }  # fmt: skip

@@ -25,6 +25,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from provenance import commit
 from scipy.stats import bootstrap
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -168,9 +169,8 @@ def main() -> None:
     rows = played(args, file)
     figures = {label: summary(found, rows[BASELINE]) for label, found in rows.items()}
     points = curve(file.parent)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     result = {
-        "command": f"python benchmarks/policy_learning.py --train-seed {args.train_seed}", "commit": commit,
+        "command": f"python benchmarks/policy_learning.py --train-seed {args.train_seed}", "commit": commit(),
         "versions": {p: version(p) for p in (*PACKAGES, "stable-baselines3")},
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}", "threads": 1,
         "trained": load_policy(file).extra, "seeds": args.seeds, "rotations": args.rotations, "figures": figures,

@@ -21,7 +21,6 @@ import argparse
 import json
 import platform
 import shutil
-import subprocess
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from importlib.metadata import version
@@ -32,6 +31,7 @@ import numpy as np
 import recognition
 import torch
 from matplotlib.figure import Figure
+from provenance import commit
 from replaying import finished
 from rich.console import Console
 
@@ -289,9 +289,8 @@ def main() -> None:
     ask = " --objects $YCB" if args.objects else ""
     settings = {name: getattr(args, name) for name in ("suite", "columns", "views", "shared", "glances", "tests",
                                                        "sensations", "seeds")}  # fmt: skip
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     head = {
-        "command": f"python benchmarks/private_names.py --suite {args.suite}{ask}", "commit": commit,
+        "command": f"python benchmarks/private_names.py --suite {args.suite}{ask}", "commit": commit(),
         "versions": {p: version(p) for p in PACKAGES}, "settings": settings, "threads": 1,
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
     }  # fmt: skip

@@ -16,13 +16,17 @@ def processor() -> str:
     return next((line.split(": ")[1] for line in lines if line.startswith("model name")), platform.processor())
 
 
+def commit() -> str:
+    """The commit that is checked out; empty outside a repository."""
+    return subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
+
+
 def provenance(packages: Iterable[str], folders: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The head of a result file; of the command, options of `folders` get the name given instead of a path, "" leaves
     the option out (where things are kept doesn't change what comes out)."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return {
         "command": typed(sys.argv, folders or {}),
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in packages},
         "machine": f"{processor()}, {platform.system()} {platform.machine()}",

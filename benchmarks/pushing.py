@@ -13,7 +13,6 @@ import argparse
 import json
 import math
 import platform
-import subprocess
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import cache
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from provenance import commit
 from recognition import RESULTS, learnt_maps
 from rich.progress import track
 from scipy.spatial import ConvexHull
@@ -189,10 +189,9 @@ def main() -> None:
             for suite in rows:
                 rows[suite] += done[suite]
     found = figures(rows)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     head = {
         "command": "python benchmarks/pushing.py" + (f" --columns {args.columns}" if args.columns != 5 else ""),
-        "commit": commit, "versions": {p: version(p) for p in PACKAGES},
+        "commit": commit(), "versions": {p: version(p) for p in PACKAGES},
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}", "threads": 1,
         "seeds": args.seeds, "columns": args.columns, "looks": [BEFORE, AFTER], "summary": found,
     }  # fmt: skip

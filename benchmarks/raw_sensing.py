@@ -21,13 +21,13 @@ import argparse
 import io
 import json
 import platform
-import subprocess
 import time
 from importlib.metadata import version
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from provenance import commit
 from raw_sensing_views import LYING, SHAPES, View, catalogue_images, jumps, log_curvature, views
 
 from cortical.columns.storage import write_whole
@@ -200,8 +200,7 @@ def main() -> None:
     last |= {f"edge_spoilt_{key}": round(edges[-1][key], 4) for key in EDGE_FITS}
     chosen = next(r for r in objects if r["footprint_mm"] == round(1000 * NOISY_FOOTPRINT))
     last |= {"objects_normal_deg": round(chosen["normal_deg"], 3), "noisy_fit_over_clean_fit": round(cost, 2)}
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
-    head = {"command": f"python benchmarks/raw_sensing.py --count {args.count} --seed {args.seed}", "commit": commit,
+    head = {"command": f"python benchmarks/raw_sensing.py --count {args.count} --seed {args.seed}", "commit": commit(),
             "python": platform.python_version(), "versions": {p: version(p) for p in ("numpy", "numba", "embreex")},
             "machine": f"{platform.machine()}, {platform.system()}", "threads": 1}  # fmt: skip
     parts = {"shapes": rows, "edges": edges, "objects": objects}

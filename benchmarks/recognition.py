@@ -11,7 +11,6 @@ import hashlib
 import json
 import platform
 import shutil
-import subprocess
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, replace
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from provenance import commit
 from rich.progress import track
 
 from cortical.agents.agent import Agent
@@ -182,9 +182,8 @@ def described(args: argparse.Namespace, experiment: Experiment) -> dict:
     command += f" --columns {args.columns} --policy {args.policy} --features {args.features} --backend {args.backend}"
     command += f" --fingers {args.fingers}" if args.fingers else ""
     command += f" --topology {args.topology}" + (" --objects $YCB" if args.objects else "")
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     return {
-        "command": command, "commit": commit, "versions": {p: version(p) for p in PACKAGES},
+        "command": command, "commit": commit(), "versions": {p: version(p) for p in PACKAGES},
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}", "threads": 1,
         "seeds": args.seeds, "odds": experiment.decision.odds, "trust": trust_of(experiment),
     }  # fmt: skip

@@ -10,7 +10,6 @@ Environment steps are those of the default objects, on the object. Writes benchm
 import argparse
 import json
 import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import trimesh
-from provenance import processor
+from provenance import commit, processor
 from scipy.spatial.transform import Rotation
 
 import cortical.envs  # noqa: F401  (registers the environments)
@@ -98,11 +97,10 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     figures = {f"obs_per_cpu_s_{n}x{n}_5k": round(patches_per_second(n)) for n in (5, 16)}
     figures |= {f"env_step_us_{n}x{n}": round(step_us(n), 1) for n in (5, 16)}
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     packages = ("numpy", "numba", "embreex", "trimesh", "pybullet", "gymnasium")
     result = {
         "command": " ".join(["python", *sys.argv]),
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in packages},
         "machine": f"{processor()}, {platform.system()} {platform.machine()}",

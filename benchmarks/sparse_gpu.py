@@ -25,7 +25,6 @@ packed weights, instructions / rate. The last line of output is one JSON object.
 import argparse
 import json
 import platform
-import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -34,6 +33,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from provenance import commit
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -183,7 +183,6 @@ def show(title: str, found: dict[str, dict[str, Any]], console: Console) -> None
 
 def head() -> dict[str, Any]:
     """Command, commit and versions."""
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     versions = {}
     for name in ("torch", "triton", "numpy"):
         try:
@@ -191,7 +190,7 @@ def head() -> dict[str, Any]:
         except PackageNotFoundError:
             versions[name] = "not installed"
     return {
-        "command": " ".join(["python", *sys.argv]), "commit": commit.stdout.strip(),
+        "command": " ".join(["python", *sys.argv]), "commit": commit(),
         "python": platform.python_version(), "versions": versions,
     }  # fmt: skip
 

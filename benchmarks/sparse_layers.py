@@ -15,16 +15,15 @@ step (`make_step`), which selects and multiplies in one call, and sees another r
   rounds, which count alone. control_worst : the same of dense float32 against itself with a copy of the weights, in the
   same cells: what the machine's unrest alone makes of a ratio of 1
 
-Prints the bytes that each product reads, a row for NVIDIA's 2:4 format where torch can run it, and a roofline ESTIMATE
-for a GPU, which is computed and not run. Takes a minute or two; run it on a machine that is otherwise quiet. Writes
-benchmarks/results/sparse_layers.json; the last line of output is one JSON object.
+Prints the bytes that each product reads. Takes a minute or two; run it on a machine that is otherwise quiet. For a GPU,
+and NVIDIA's 2:4 format, see sparse_gpu.py. Writes benchmarks/results/sparse_layers.json; the last line of output is one
+JSON object.
 """
 
 import argparse
 import json
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from time import thread_time
 from typing import Any
@@ -181,46 +180,6 @@ def _auto_cell(layer: SparseLinear, x: list, w: torch.Tensor, batch: int, active
     }  # fmt: skip
 
 
-def semi_structured() -> dict[str, Any]:
-    """NVIDIA's 2:4 format on a GPU, or why there is none."""
-    if not torch.cuda.is_available():
-        return {"ran": False, "why": "no CUDA device: the format exists for tensor cores only"}
-    w = torch.randn(4096, 4096, device="cuda", dtype=torch.float16).view(-1, 4)
-    w[:, 2:] = 0
-    w, x = w.view(4096, 4096), torch.randn(256, 4096, device="cuda", dtype=torch.float16)
-    sparse = torch.sparse.to_sparse_semi_structured(w)
-    return {"ran": True, "ratio": _on_gpu(partial(F.linear, x, w)) / _on_gpu(partial(F.linear, x, sparse))}
-
-
-def _on_gpu(call: Callable[[], Any]) -> float:
-    """Milliseconds of a call, mean of 50."""
-    began, ended = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
-    for turn in range(60):
-        if turn == 10:
-            began.record()
-        call()
-    ended.record()
-    torch.cuda.synchronize()
-    return began.elapsed_time(ended) / 50
-
-
-def estimate(columns: int = 64, units: int = 4096, bandwidth: float = 4.3e12, launch: float = 2e-6) -> dict[str, Any]:
-    """Times that bytes alone would take on a GPU of such bandwidth, one row a column, each with its own weights.
-
-    A roofline: launch + bytes / bandwidth, bfloat16 weights, one byte of index in a bank. Kernels reach 50-70 % of it.
-    """
-    weights = units * units * columns
-    dense = 2 * weights / bandwidth
-    rows = {"dense bfloat16": dense, "gather 2 %": launch + 0.02 * 2 * weights / bandwidth}
-    for a, d in ((0.1, 0.1), (0.05, 0.05), (0.02, 0.05)):
-        rows[f"packed {a:.0%} x {d:.0%}"] = launch + a * d * 3 * weights / bandwidth
-    return {
-        "ESTIMATE": f"computed, not run: {columns} columns of {units} x {units}, {bandwidth / 1e12} TB/s",
-        "microseconds": {name: round(1e6 * seconds, 1) for name, seconds in rows.items()},
-        "times_dense": {name: round(dense / seconds, 1) for name, seconds in rows.items()},
-    }
-
-
 def has_amx() -> bool | None:
     """Whether the CPU multiplies matrices in hardware (AMX); None where the system doesn't tell."""
     info = Path("/proc/cpuinfo")
@@ -266,8 +225,6 @@ def main() -> None:
         "cases": cases,
         "training": learnt,
         "auto": grid,
-        "semi_structured_2_4": semi_structured(),
-        "gpu": estimate(),
     }
     args.output.write_text(json.dumps(_rounded(result), indent=1) + "\n")
     print(json.dumps(said))

@@ -33,7 +33,6 @@ import argparse
 import json
 import math
 import platform
-import subprocess
 import sys
 from dataclasses import asdict
 from hashlib import sha256
@@ -43,6 +42,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from provenance import commit
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -254,11 +254,10 @@ def main(given: list[str] | None = None) -> None:
     cost, alone = (costs(nets, given, args.rounds) for given in (words, words[:, :1]))
     show(table, cost)
     said, tokens = said_of(table, cost), settings.steps * settings.batch * settings.context
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     command = " ".join(["python", "benchmarks/sparse_wikitext.py", *(given or sys.argv[1:])])
     result = {
         "command": command.replace(str(args.wikitext), "$WIKITEXT").replace(str(args.runs), "$RUNS"),
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in ("torch", "numba", "numpy")},
         "machine": f"{processor()}, {platform.system()} {platform.machine()}",

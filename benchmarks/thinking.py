@@ -22,7 +22,6 @@ import argparse
 import json
 import multiprocessing
 import platform
-import subprocess
 import time
 from concurrent.futures import ProcessPoolExecutor
 from importlib.metadata import version
@@ -35,6 +34,7 @@ import thinking_growth
 import thinking_stream
 import torch
 from matplotlib.figure import Figure
+from provenance import commit
 from rich.progress import track
 
 from cortical.agents.brain import build_region
@@ -248,10 +248,9 @@ def main() -> None:
     args = arguments()
     torch.set_num_threads(1)
     figures, more = measured(args)
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     command = "python benchmarks/thinking.py" + (" --objects $YCB" if args.objects else "")
     result = {
-        "command": command + (f" --stream {args.stream.name}" if args.stream else ""), "commit": commit,
+        "command": command + (f" --stream {args.stream.name}" if args.stream else ""), "commit": commit(),
         "versions": {p: version(p) for p in PACKAGES},
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}", "threads": 1,
         "bars": BARS, "figures": figures, "peer": thinking_stream.PEER, **more,

@@ -24,6 +24,7 @@ import gymnasium
 import numpy as np
 import trimesh
 from PIL import Image
+from provenance import commit
 from sensing import PATCHES, bumpy_torus, poses, processor
 from trimesh.visual import TextureVisuals
 
@@ -118,11 +119,10 @@ def main() -> None:
         "sensing_per_cpu_s": round(np.median(batch)),
         "on_object": round(met, 2),
     }
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     packages = ("numpy", "numba", "embreex", "trimesh", "pybullet", "gymnasium")
     result = {
         "command": " ".join(["python", *sys.argv]),
-        "commit": commit.stdout.strip(),
+        "commit": commit(),
         "python": platform.python_version(),
         "versions": {name: version(name) for name in packages},
         "machine": f"{processor()}, {platform.system()} {platform.machine()}",

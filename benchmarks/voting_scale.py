@@ -14,7 +14,6 @@ take at the bandwidth of a GPU with 150,000 columns. The last line printed is on
 import argparse
 import json
 import platform
-import subprocess
 import time
 from dataclasses import fields, is_dataclass, replace
 from importlib.metadata import version
@@ -26,6 +25,7 @@ import recognition
 import thinking
 import torch
 from matplotlib.figure import Figure
+from provenance import commit
 from rich.progress import track
 from thinking_growth import DISTANCE, Looks
 
@@ -160,12 +160,12 @@ def main() -> None:
     looks = Looks(experiment.world.objects, EyeConfig(noise="clean", pixels=experiment.eye.pixels))
     settings = [(columns, topology) for topology in args.topology for columns in args.columns]
     rows = [row(experiment, maps, looks, *one) for one in track(settings, "columns")]
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
     figures: dict[str, Any] = {
         f"step_{one['columns']}_columns_s": round(one["later_s"], 5) for one in rows if one["topology"] == "all-to-all"
     }
     result = {
-        "command": "python benchmarks/voting_scale.py" + (" --objects $YCB" if args.objects else ""), "commit": commit,
+        "command": "python benchmarks/voting_scale.py" + (" --objects $YCB" if args.objects else ""),
+        "commit": commit(),
         "versions": {p: version(p) for p in PACKAGES}, "threads": 1, "known": len(maps),
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
         "bars": {"step_1000_columns_s": BAR}, "figures": figures, "gpu": estimate(rows),

@@ -74,12 +74,18 @@ def save_maps(
         content["extra"] = json.loads(_json(extra or {}))
     except (TypeError, ValueError) as error:
         raise MapFileError(f"cannot keep this `extra` with the maps: {error}; give plain JSON values") from error
+    _write(path, content, tensors)
+
+
+def _write(path: str | Path, content: Content, tensors: dict[str, torch.Tensor]) -> str:
+    """Whole or not at all; its checksum. Raises MapFileError if the file cannot be written."""
     content["checksum"] = _checksum(content, tensors)
     target = Path(os.path.realpath(path))
     try:
         write_whole(target, bytes_of(tensors, {ENTRY: _json(content)}))
     except OSError as error:
         raise MapFileError(f"cannot write {target}: {_why_not(error, target.parent)}") from error
+    return content["checksum"]
 
 
 def load_maps(
@@ -113,14 +119,7 @@ def load_maps(
 def save_encoder(path: str | Path, encoder: LearntCode) -> str:
     """Write a learnt code, whole or not at all; its checksum. Raises MapFileError if the file cannot be written."""
     content: Content = {"format": ENCODER, "version": VERSION}
-    tensors = {name: part.contiguous() for name, part in encoder._asdict().items()}
-    content["checksum"] = _checksum(content, tensors)
-    target = Path(os.path.realpath(path))
-    try:
-        write_whole(target, bytes_of(tensors, {ENTRY: _json(content)}))
-    except OSError as error:
-        raise MapFileError(f"cannot write {target}: {_why_not(error, target.parent)}") from error
-    return content["checksum"]
+    return _write(path, content, {name: part.contiguous() for name, part in encoder._asdict().items()})
 
 
 def load_encoder(path: str | Path) -> LearntCode:

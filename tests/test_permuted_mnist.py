@@ -14,16 +14,8 @@ from continual_nets import KINDS, ContextNet, Sizes, nearest  # pyright: ignore[
 from sparse_training import Labelled  # pyright: ignore[reportMissingImports]
 from synaptic_intelligence import SynapticIntelligence  # pyright: ignore[reportMissingImports]
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 ARGS = argparse.Namespace(tasks=3, hidden=40, epochs=6, batch=16, rate=3e-3, strength=1.0)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """As the benchmark runs."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def digits(number, seed):

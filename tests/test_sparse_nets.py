@@ -23,19 +23,11 @@ import sparse_sound  # pyright: ignore[reportMissingImports]
 import sparse_training as training  # pyright: ignore[reportMissingImports]
 import sparse_widths  # pyright: ignore[reportMissingImports]
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SETTINGS = nets.Settings(hidden=60, density=0.1, winners=12, epochs=2, batch=8, first_batch=8)
 NORMED = nets.Settings(
     hidden=60, density=0.1, winners=12, epochs=4, batch=8, first_batch=8, norm=True, dense_norm=True, more=1.5
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """As the benchmarks run."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def pictures(number, seed=0):

@@ -15,6 +15,7 @@ import sparse_wikitext as bench  # pyright: ignore[reportMissingImports]
 import sparse_wikitext_nets as nets  # pyright: ignore[reportMissingImports]
 import sparse_wikitext_text as texts  # pyright: ignore[reportMissingImports]
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 SETTINGS = nets.Settings(
     12, 24, width=20, heads=2, context=8, batch=4, every=4, validate=4, validation_tokens=160, rate=0.02
 )
@@ -27,15 +28,6 @@ METHODS = {
     "wider": nets.Method(0.15, "rigl", inner=2.0),
     "pruned": nets.Method(0.3, "prune", by_size=True),
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """As the benchmark runs."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def lines(number, seed):

@@ -191,7 +191,7 @@ class SparseLinear(nn.Module):
         self._mask, self.targets, self.starts = mask, mask.targets, mask.starts
         self.weight.grad = None
         self.weight.data = weight.detach().clone()
-        self._kept = self._quick = self._compressed = None
+        self.forget()
 
     def matrix(self, learns: bool, gathered: bool = False) -> Tensor:
         """The dense matrix as products want it; where nobody learns, a copy is kept until the weights change."""
