@@ -102,4 +102,4 @@ def stored_schema(experiment: Experiment) -> FeatureSchema:
     if experiment.column.code_column and experiment.eye.columns >= 5 and wants == "surface":
         wants = "both"
     schema = feature_schema(wants, "clean")
-    return replace(schema, surface=True, colour=True)
+    return replace(schema, surface=True, colour=True, texture=True)

@@ -35,6 +35,11 @@ LIGHTS = (None, 1.0, 2.0, 4.0)
 FIRST_LOOK = 125
 """Readings of each view in each light, at most."""
 PITCH = 1.6  # degrees between neighbouring patches while learning
+BETWEEN = tuple(
+    (math.radians(PITCH) * right, math.radians(PITCH) * down)
+    for right, down in ((0, 0), (0.5, 0.5), (0.5, 0), (0, 0.5), (0.25, 0.25), (0.75, 0.75), (0.75, 0.25), (0.25, 0.75))
+)
+"""Shifts of the gaze, radians: a view is scanned once with each, as far as its readings go."""
 CODE_SLOTS = 96  # most frequent bits a node counts
 
 
@@ -75,7 +80,7 @@ class Learner:
                 f'column.code = "{experiment.column.code}" {"with" if encoder else "without"} a learnt encoder: '
                 "learn_objects takes care of it, or give the one that first_look returns"
             )
-        self.senses = Senses(coded, learnt=encoder)
+        self.senses = Senses(coded, learnt=encoder, textured=self.schema.texture)
         world = WorldConfig(objects=experiment.world.objects)
         eye = learning_eye(experiment)
         if light is not None:
@@ -143,24 +148,25 @@ class Learner:
         forward = looking(-bearing)
         start = {"object": name, "position": np.zeros(3), "rotation": np.eye(3), "eye_position": position}
         observation, _ = self.env.reset(seed=seed, options={**start, "gaze": -bearing})
-        waiting, planned, met = [(0, 0)], {(0, 0)}, False  # a ring is looked for around its empty middle
         budget = self.experiment.learn.sensations_per_view // self.experiment.learn.patches
-        while waiting and budget > 0:
-            right, down = waiting.pop(0)
-            gaze = forward @ _direction(right * self.block, down * self.block)
-            arrived = False
-            while not arrived and budget > 0:
-                action, arrived = encode(self.env.eye, position, gaze, self.env.limits)
-                observation = self.env.step(action)[0]
-                budget -= 1
-                self.readings += self.experiment.learn.patches
-            yield observation
-            here = bool((observation["on_object"] > 0.5).any())
-            met = met or here
-            if here or not met:
-                beside = [(right + 1, down), (right - 1, down), (right, down + 1), (right, down - 1)]
-                waiting += [cell for cell in beside if cell not in planned]
-                planned.update(beside)
+        for aside in BETWEEN:
+            waiting, planned, met = [(0, 0)], {(0, 0)}, False  # a ring is looked for around its empty middle
+            while waiting and budget > 0:
+                right, down = waiting.pop(0)
+                gaze = forward @ _direction(right * self.block + aside[0], down * self.block + aside[1])
+                arrived = False
+                while not arrived and budget > 0:
+                    action, arrived = encode(self.env.eye, position, gaze, self.env.limits)
+                    observation = self.env.step(action)[0]
+                    budget -= 1
+                    self.readings += self.experiment.learn.patches
+                yield observation
+                here = bool((observation["on_object"] > 0.5).any())
+                met = met or here
+                if here or not met:
+                    beside = [(right + 1, down), (right - 1, down), (right, down + 1), (right, down - 1)]
+                    waiting += [cell for cell in beside if cell not in planned]
+                    planned.update(beside)
 
 
 def learn_objects(
@@ -231,7 +237,8 @@ def _direction(right: float, down: float) -> np.ndarray:
 def _carried(seen: Sensation, frame: Pose) -> Sensation:
     """The same on an object that stands at `frame`."""
     turned = {name: getattr(seen, name) @ frame.rotation.T for name in ("gaze", "normal", "direction")}
-    return replace(seen, origin=frame.apply(seen.origin), location=frame.apply(seen.location), **turned)
+    texture = (seen.texture.unflatten(-1, (2, 3)) @ frame.rotation.T).flatten(-2)
+    return replace(seen, origin=frame.apply(seen.origin), location=frame.apply(seen.location), texture=texture, **turned)
 
 
 def _insert(known: ObjectMap, seen: list[Sensation], schema: FeatureSchema) -> ObjectMap:
@@ -245,5 +252,5 @@ def _insert(known: ObjectMap, seen: list[Sensation], schema: FeatureSchema) -> O
 
     return known.insert(
         all_of("location"), all_of("normal"), all_of("direction"), all_of("curvature"), all_of("hsv"),
-        all_of("code"), schema.code_bits,
+        all_of("code"), schema.code_bits, all_of("texture"),
     )  # fmt: skip

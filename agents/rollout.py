@@ -27,7 +27,8 @@ def make_agent(experiment: Experiment, region: Region) -> Agent:
     """Body, columns and policy of an experiment, ready for episodes."""
     coded = [kind for kind in region.kinds if kind.coded]
     learnt = getattr(coded[0], "encoder", None) if coded else None  # columns of others may know none
-    senses = Senses(bool(coded), experiment.touch.fingers, learnt)
+    textured = any(kind.textured for kind in region.kinds)
+    senses = Senses(bool(coded), experiment.touch.fingers, learnt, textured)
     env = ObjectExploreEnv.from_config(experiment.world, experiment.eye, experiment.touch, obs_mode=senses.obs_mode)
     return Agent(env, region, make_policy(experiment.policy), experiment.decision, senses, experiment.lesion)
 

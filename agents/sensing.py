@@ -10,6 +10,7 @@ from torch import Tensor
 from cortical.columns.layers import EncoderConfig, PatchEncoder, SurfacePatch
 from cortical.columns.layers.learnt_encoder import LearntCode, LearntEncoder
 from cortical.columns.messages import FeatureSchema, Sensation
+from cortical.columns.texture import slopes
 from cortical.configs.schema import Condition, Features
 
 CODE = EncoderConfig()
@@ -32,13 +33,15 @@ def feature_schema(features: Features, noise: Condition = "noise") -> FeatureSch
     """Which features a column compares, and its sensor's noise."""
     surface, coded = features in ("surface", "both"), features in ("sdr", "both")
     units, active = (CODE.units, CODE.active) if coded else (0, 0)
-    return FeatureSchema(surface=surface, colour=surface, code_bits=units, code_winners=active, **SENSOR_NOISE[noise])
+    return FeatureSchema(
+        surface=surface, colour=surface, texture=surface, code_bits=units, code_winners=active, **SENSOR_NOISE[noise]
+    )
 
 
 def touch_schema(noise: Condition = "noise") -> FeatureSchema:
     """What a finger feels: shape alone. A ball rests on edges and ridges, where normals spread: they count for less."""
     surface = feature_schema("surface", noise)
-    return replace(surface, colour=False, normal_sd=max(TOUCH_NORMAL_SD, surface.normal_sd))
+    return replace(surface, colour=False, texture=False, normal_sd=max(TOUCH_NORMAL_SD, surface.normal_sd))
 
 
 NEEDED = {
@@ -46,7 +49,7 @@ NEEDED = {
     "directions": (2, 3), "curvature": (2,), "hsv": (3,),
 }  # fmt: skip
 """What is read of an observation, and its shape for one sensor."""
-NEEDED_FOR_CODES = {"rgb": (3,), "patch": (None, None, 6)}
+NEEDED_OF_PATCHES = {"rgb": (3,), "patch": (None, None, 6)}
 """None: any size; a patch is square."""
 
 
@@ -57,19 +60,23 @@ ABSURD = 1e6
 class Senses:
     """Turns observations into sensations; the patch is encoded if any column wants codes.
 
+    textured : whether any column wants texture
     learnt : the code that was learnt; None: the one that isn't
     fingers : so many of the last sensors are fingers. One that met nothing says nothing: it felt a few centimetres,
         not a ray without end.
     """
 
-    def __init__(self, coded: bool, fingers: int = 0, learnt: LearntCode | None = None) -> None:
+    def __init__(
+        self, coded: bool, fingers: int = 0, learnt: LearntCode | None = None, textured: bool = False
+    ) -> None:
+        self.textured = textured
         self.encoder = (PatchEncoder(CODE) if learnt is None else LearntEncoder(learnt, CODE)) if coded else None
         self.fingers = fingers
 
     @property
     def obs_mode(self) -> str:
         """What the environment must deliver."""
-        return "both" if self.encoder else "features"
+        return "both" if self.encoder or self.textured else "features"
 
     def __call__(self, observation: Mapping[str, np.ndarray]) -> Sensation:
         """The sensation (1, C) of an observation of ObjectExplore; a reading with a NaN, an infinity or a
@@ -77,7 +84,7 @@ class Senses:
 
         Raises ValueError for an observation that lacks a part, or has one of another shape or of no numbers.
         """
-        read = _numbers(observation, NEEDED | NEEDED_FOR_CODES if self.encoder else NEEDED)
+        read = _numbers(observation, NEEDED if self.obs_mode == "features" else NEEDED | NEEDED_OF_PATCHES)
         curvature = read["curvature"]
         code = torch.zeros(len(curvature), 0, dtype=torch.int64)
         if self.encoder is not None:
@@ -97,6 +104,8 @@ class Senses:
             "on_object": on_object,
             "valid": valid,
         }
+        if self.textured:
+            one["texture"] = self._texture(read)
         return Sensation(**{name: value[None] for name, value in one.items()}).checked()
 
     def _encode(self, read: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -105,9 +114,14 @@ class Senses:
             return self.encoder(_seen(read)).long()
 
 
+    def _texture(self, read: dict[str, torch.Tensor]) -> torch.Tensor:
+        with torch.no_grad():
+            return (slopes(_seen(read)) @ read["sensor_rotation"].mT).flatten(1)
+
+
 def describe(patches: PatchEncoder, observation: Mapping[str, np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
     """Of the readings of an observation that say something: descriptors (n, f), locations and normals (n, 3)."""
-    read = _numbers(observation, NEEDED | NEEDED_FOR_CODES)
+    read = _numbers(observation, NEEDED | NEEDED_OF_PATCHES)
     keep = (read["on_object"] > 0.5) & (read["valid"] > 0.5)
     with torch.no_grad():
         return patches.descriptor(_seen(read))[keep], read["location"][keep], read["normal"][keep]

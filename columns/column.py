@@ -30,6 +30,11 @@ class Column(Protocol):
         ...
 
     @property
+    def textured(self) -> bool:
+        """Whether it wants the texture of patches."""
+        ...
+
+    @property
     def device(self) -> torch.device:
         """Where it runs."""
         ...

@@ -137,6 +137,11 @@ class Lesioned:
         return self.column.coded
 
     @property
+    def textured(self) -> bool:
+        """Whether it wants the texture of patches."""
+        return self.column.textured
+
+    @property
     def device(self) -> torch.device:
         """Where it runs."""
         return self.column.device

@@ -47,6 +47,8 @@ class FeatureSchema:
     """Principal curvatures and directions."""
     colour: bool = True
     """Hue, saturation and value; a fingertip feels none."""
+    texture: bool = False
+    """Slopes of saturation and value along the surface, see `texture.py`."""
     code_bits: int = 0
     """Length of the sparse code of a patch; 0: no code."""
     code_winners: int = 0
@@ -61,10 +63,12 @@ class FeatureSchema:
     """Radians on the colour circle."""
     saturation_sd: float = 0.1
     """Of saturation and of value, 0 ... 1."""
+    texture_sd: float = 0.5
+    """1/m, of a slope of saturation or value."""
 
     def differences(self, other: "FeatureSchema") -> list[str]:
         """The stored features in which two schemas differ (noise is the sensor's affair), as words for an error."""
-        names = ("surface", "colour", "code_bits", "code_winners")
+        names = ("surface", "colour", "texture", "code_bits", "code_winners")
         return [
             f"{name}: {getattr(self, name)} here, {getattr(other, name)} there"
             for name in names
@@ -85,6 +89,7 @@ class Sensation:
     code : (..., k) int64 active bits of the patch's sparse code, ascending; k = 0 without an encoder
     on_object : (...) bool, False: the gaze met nothing
     valid : (...) bool, False: the reading is lost and says nothing
+    texture : (..., 6) 1/m, slope of saturation along the surface and slope of value, world axes; zeros if not given
     """
 
     origin: Tensor
@@ -97,6 +102,11 @@ class Sensation:
     code: Tensor
     on_object: Tensor
     valid: Tensor
+    texture: Tensor = field(default_factory=lambda: torch.zeros(0))
+
+    def __post_init__(self) -> None:
+        if self.texture.ndim == 1:
+            object.__setattr__(self, "texture", self.location.new_zeros(*self.valid.shape, 6))
 
     def to(self, device: str | torch.device) -> Self:
         """The same sensation on another device."""

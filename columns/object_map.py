@@ -20,11 +20,12 @@ from .layers.learnt_encoder import LearntCode
 # columns of the table of sums
 COUNT, POINT, OUTER, NORMAL, AXIS = 0, slice(1, 4), slice(4, 13), slice(13, 16), slice(16, 25)
 CURVATURE, CURVATURE2, CHROMA, CHROMA2, LIGHT = slice(25, 27), slice(27, 29), slice(29, 31), 31, slice(32, 34)
-LIGHT2, SUMS = slice(34, 36), 36
+LIGHT2, TEXTURE, TEXTURE2, SUMS = slice(34, 36), slice(36, 42), slice(42, 44), 44
 
 ROW = 16  # point 3, normal 3, direction 3, log curvature 2, saturation, value, cos hue, sin hue, count
 SPREAD = 8  # sd of: height, normal, direction, curvature 1, curvature 2, saturation, value, hue
 KEY_RANGE = 1 << 17
+PLAIN = 1.5  # 1/m: the sd of a slope of colour, where few readings tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class ObjectMap:
     """What one column knows of one object, in the object's own frame.
 
     keys : (n,) int64, sorted: cell and facing of each node
-    sums : (n, 36) float64, see the column names above
+    sums : (n, 44) float64, see the column names above
     bits, bit_counts : (n, c) int64 and float32, the most frequent active bits of the codes sensed in each node
         and how often each was active; c = 0 without codes
     spacing : cell edge in metres
@@ -61,10 +62,13 @@ class ObjectMap:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def insert(self, location, normal, direction, curvature, hsv, code, code_bits: int = 0) -> "ObjectMap":
+    def insert(
+        self, location, normal, direction, curvature, hsv, code, code_bits: int = 0, texture: Tensor | None = None
+    ) -> "ObjectMap":
         """A new map with readings added: (r, 3) location, normal, direction, (r, 2) log curvature, (r, 3) hsv,
-        (r, k) code; object frame, metres."""
-        fresh = _sums(location, normal, direction, curvature, hsv)
+        (r, k) code, (r, 6) texture, none if not given; object frame, metres."""
+        texture = location.new_zeros(len(location), 6) if texture is None else texture
+        fresh = _sums(location, normal, direction, curvature, hsv, texture)
         fresh_keys = place_keys(location, normal, self.spacing)
         keys, owner = torch.unique(torch.cat([self.keys, fresh_keys]), return_inverse=True)
         sums = torch.zeros(len(keys), SUMS, dtype=torch.float64)
@@ -104,6 +108,16 @@ class ObjectMap:
         spread = torch.cat([sd(height, 0.0005), sd(tilt / 2, 0.05), direction_sd, curvature_sd, light_sd, hue_sd], -1)
         return rows.float(), spread.float()
 
+    def textures(self) -> tuple[Tensor, Tensor]:
+        """Mean slopes of saturation and value, (n, 6), and the sd of each along an axis of the tangent plane, (n, 2);
+        1/m, float32."""
+        count = self.sums[:, :1]
+        mean, square = self.sums[:, TEXTURE] / count, self.sums[:, TEXTURE2] / count
+        length = mean.unflatten(1, (2, 3)).square().sum(-1)
+        shrink = count / (count + 2.0)
+        variance = shrink * ((square - length) / 2).clamp(min=0.0) + (1 - shrink) * PLAIN**2
+        return mean.float(), variance.sqrt().float()
+
     def codes(self, winners: int) -> tuple[Tensor, Tensor]:
         """The `winners` most frequent bits of each node and the share of its readings in which each was active:
         (n, winners) int64 and float32."""
@@ -137,8 +151,9 @@ def place_keys(location: Tensor, normal: Tensor, spacing: float) -> Tensor:
     return ((cell[:, 0] * KEY_RANGE + cell[:, 1]) * KEY_RANGE + cell[:, 2]) * 6 + facing
 
 
-def _sums(location, normal, direction, curvature, hsv) -> Tensor:
-    location, normal, direction, curvature, hsv = (x.double() for x in (location, normal, direction, curvature, hsv))
+def _sums(location, normal, direction, curvature, hsv, texture) -> Tensor:
+    parts = location, normal, direction, curvature, hsv, texture
+    location, normal, direction, curvature, hsv, texture = (x.double() for x in parts)
     hue = hsv[:, :1] * (2 * torch.pi)
     chroma = hsv[:, 1:2] * torch.cat([hue.cos(), hue.sin()], -1)
     outer = (location[:, :, None] * location[:, None, :]).flatten(1)
@@ -147,6 +162,7 @@ def _sums(location, normal, direction, curvature, hsv) -> Tensor:
         [
             torch.ones_like(hue), location, outer, normal, axis, curvature, curvature.square(),
             chroma, chroma.square().sum(-1, keepdim=True), hsv[:, 1:], hsv[:, 1:].square(),
+            texture, texture.unflatten(1, (2, 3)).square().sum(-1),
         ],
         -1,
     )  # fmt: skip

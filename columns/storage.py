@@ -34,7 +34,7 @@ from .messages import FeatureSchema
 from .object_map import SUMS, ObjectMap
 from .soundness import fault_of_map, fault_of_schema
 
-FORMAT, VERSION, ENTRY = "cortical-maps", 1, "cortical"
+FORMAT, VERSION, ENTRY = "cortical-maps", 2, "cortical"
 ENCODER = "cortical-encoder"
 """Format of a file that holds what a learnt encoder has learnt: the tensors of a LearntCode, with the checksum."""
 PARTS = {"keys": torch.int64, "sums": torch.float64, "bits": torch.int64, "bit_counts": torch.float32}

@@ -77,6 +77,11 @@ class Translated:
         return any(kind.coded for kind in self.region.kinds)
 
     @property
+    def textured(self) -> bool:
+        """Whether any of them wants the texture of patches."""
+        return any(kind.textured for kind in self.region.kinds)
+
+    @property
     def device(self) -> torch.device:
         """Where the region runs."""
         return self.region.kinds[0].device

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..messages import FeatureSchema
 from ..object_map import ROW, SPREAD, ObjectMap
-from .blur import blurred
+from .blur import blurred, blurred_texture
 from .compiled.look_up import NOTHING, look_up
 from .feature_index import FeatureIndex
 
@@ -33,6 +33,8 @@ class Atlas:
     names : object names, in the order of their indices
     rows, spread : (n, 16), (n, 8) float32, see object_map.ROW and SPREAD
     table : (n, 32) float32, the same worked out for the sensor of the schema, see `node_table`
+    texture : (n, 8) float32 1/m, slopes of saturation and value, object frame, and their variances with the sensor's
+    texture_scale : (2,) 1/m, how steep slopes usually are, see `likelihood.usual_texture`
     codes, code_weights : (n, k) int64 and float32, see ObjectMap.codes
     turns : (n,) int64, how many turns about its normal are tried at each node: along its principal direction (2), there
         and a little to both sides (6), or all around (TURNS), as sure as the direction is
@@ -53,6 +55,7 @@ class Atlas:
     rows: Tensor
     spread: Tensor
     table: Tensor
+    texture: Tensor
     codes: Tensor
     code_weights: Tensor
     turns: Tensor
@@ -65,6 +68,7 @@ class Atlas:
     nearest: Tensor
     distance: Tensor
     near: Tensor
+    texture_scale: Tensor
     voxel: float
     index: FeatureIndex | None = None
 
@@ -89,6 +93,8 @@ class Atlas:
         index = None
         if not schema.code_winners:
             index = FeatureIndex.of(*(x.numpy() for x in (joined["table"], owner, joined["turns"])))
+        steep = joined["texture"][:, :6].unflatten(1, (2, 3)).norm(dim=-1).median(0).values
+        joined["texture_scale"] = (steep / 3**0.5).clamp(min=schema.texture_sd)
         places = {"owner": owner, "first": starts, "offset": offsets[:-1], "near": near}
         return cls(tuple(maps), voxel=voxel, index=index, **places, **joined)
 
@@ -100,7 +106,7 @@ class Atlas:
     def subset(self, count: int) -> dict[str, Tensor]:
         """About `count` nodes, evenly taken from all: the fields to replace."""
         step = max(1, len(self.rows) // count)
-        fields = ("rows", "spread", "table", "codes", "code_weights", "turns", "owner")
+        fields = ("rows", "spread", "table", "texture", "codes", "code_weights", "turns", "owner")
         return {name: getattr(self, name)[::step] for name in fields}
 
     @property
@@ -173,6 +179,8 @@ def _squares(value: Tensor, mean: Tensor, weight: Tensor) -> Tensor:
 def _pack_one(known: ObjectMap, schema: FeatureSchema) -> dict[str, Tensor]:
     rows, spread = blurred(known, schema.location_sd)
     codes, weights = known.codes(schema.code_winners)
+    slope, slope_sd = blurred_texture(known, schema.location_sd)
+    texture = torch.cat([slope, slope_sd.square() + schema.texture_sd**2], 1)
     turns = torch.where(spread[:, 2] < SURE, 2, torch.where(spread[:, 2] < DIRECTED, 6, TURNS))
     points, normals = rows[:, :3], rows[:, 3:6]
     voxel, margin = known.spacing, int(REACH) + 1
@@ -182,7 +190,7 @@ def _pack_one(known: ObjectMap, schema: FeatureSchema) -> dict[str, Tensor]:
     distance, entry, nearest = (torch.from_numpy(x) for x in tables)
     assert rows.shape[1] == ROW and spread.shape[1] == SPREAD
     return {
-        "rows": rows, "spread": spread, "table": node_table(rows, spread, schema),
+        "rows": rows, "spread": spread, "table": node_table(rows, spread, schema), "texture": texture,
         "codes": codes, "code_weights": weights, "turns": turns, "corner": corner[None],
         "shape": shape[None], "entry": entry, "nearest": nearest, "distance": distance,
     }  # fmt: skip

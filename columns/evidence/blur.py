@@ -44,6 +44,17 @@ def blurred(known: ObjectMap, location_sd: float) -> tuple[Tensor, Tensor]:
     return rows, wide.sqrt()
 
 
+def blurred_texture(known: ObjectMap, location_sd: float) -> tuple[Tensor, Tensor]:
+    """Slopes (n, 6) of a map and their sd (n, 2), see ObjectMap.textures, with the spreads of each neighbourhood."""
+    rows, _ = known.rows()
+    slopes, sd = known.textures()
+    i, j, weight = _neighbours(rows, max(location_sd, known.spacing / 3))
+    total = torch.zeros(len(rows)).index_add_(0, i, weight)
+    errors = (slopes[i] - slopes[j]).unflatten(1, (2, 3)).square().sum(-1) / 2
+    variance = torch.zeros_like(sd).index_add_(0, i, weight[:, None] * (errors + sd[j].square()))
+    return slopes, (variance / total[:, None]).sqrt()
+
+
 def _neighbours(rows: Tensor, reach: float) -> tuple[Tensor, Tensor, Tensor]:
     """Pairs (i, j) of nodes within 2.5 reach whose normals agree, each node its own neighbour too; weights."""
     gap = torch.cdist(rows[:, :3], rows[:, :3])

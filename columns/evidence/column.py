@@ -21,8 +21,8 @@ from . import goals
 from .atlas import Atlas
 from .backend import backend
 from .hypotheses import Hypotheses, join, nothing, prune, seed
-from .likelihood import Tolerance, foretold
-from .memory import BACKGROUND, HIT, SEEDS, Memory, unpacked
+from .likelihood import Tolerance, foretold, usual_texture
+from .memory import BACKGROUND, HIT, SEEDS, TEXTURE, TEXTURE_BACKGROUND, Memory, unpacked
 
 ANCHORS, TESTS_EACH = 8, 10_000  # sensations of one moment that are laid on objects, and in how many ways each
 SAMPLE, THINNED = 128, 8  # columns that sort seeds where there are more, and how many times fewer seeds they leave
@@ -65,6 +65,11 @@ class EvidenceColumn:
         return self.schema.code_bits > 0
 
     @property
+    def textured(self) -> bool:
+        """Whether it wants the texture of patches."""
+        return self.schema.texture
+
+    @property
     def device(self) -> torch.device:
         """Where the columns run."""
         return self.atlas.rows.device
@@ -80,6 +85,7 @@ class EvidenceColumn:
         numbers, kind, bitmap = unpacked(sensation.checked().to(self.device), self.schema.code_bits)
         usual, seeds = backend(self.device).telling(numbers, bitmap, self.atlas, self.tolerance)
         numbers[..., BACKGROUND], numbers[..., SEEDS] = usual, seeds
+        numbers[..., TEXTURE_BACKGROUND] = usual_texture(numbers[..., TEXTURE], self.atlas.texture_scale)
         return memory.append(numbers, kind, bitmap, self.remember)
 
     def newest(self, memory: Memory) -> Memory:
@@ -99,6 +105,8 @@ class EvidenceColumn:
         object foretells its readings, its features better the rarer they are."""
         tol, hit = self.tolerance, memory.kind == HIT
         usual = memory.numbers[..., BACKGROUND] @ memory.numbers.new_tensor([float(tol.surface), float(tol.colour)])
+        if tol.texture:
+            usual = usual + memory.numbers[..., TEXTURE_BACKGROUND]
         return hit.sum(2)[..., None] * self.foretold - (usual * hit).sum(2)[..., None]
 
     def pivot(self, memory: Memory) -> torch.Tensor:

@@ -20,7 +20,7 @@ from .backend import backend
 from .compiled.goals import STEEPEST
 from .compiled.goals import imagine as compiled
 from .hypotheses import Hypotheses
-from .likelihood import MISSED_UNKNOWN, SAG, TILT, Tolerance, missed
+from .likelihood import MISSED_UNKNOWN, SAG, TILT, Tolerance, missed, usual_texture
 from .memory import HIT, LOST, Memory
 
 CHANCES = torch.rand(64, 256, generator=torch.Generator().manual_seed(1))
@@ -43,7 +43,7 @@ def foresee(
 
 
 def imagine(atlas: Atlas, ballot: Hypotheses, origin: Tensor, gaze: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What each of h hypotheses would have a sensor at each of c places sense: numbers (c * h, 24) and kind (c * h) as
+    """What each of h hypotheses would have a sensor at each of c places sense: numbers (c * h, 31) and kind (c * h) as
     a Memory has them, metres aside of its node at which a surface is met (c, h), see `likelihood.meet`, and that node
     of the atlas (c, h)."""
     rotation, location = ballot.rotation[0], ballot.location[0]
@@ -65,7 +65,11 @@ def imagine(atlas: Atlas, ballot: Hypotheses, origin: Tensor, gaze: Tensor) -> t
     direction = normalize(direction - (direction * normal).sum(-1, keepdim=True) * normal, dim=-1)
     place, along = (x[:, None].expand(normal.shape) for x in (origin, gaze))
     usual = row[..., USUAL]
-    parts = place, along, place + depth[..., None] * along, normal, direction, row[..., 14:20], usual, usual[..., :1]
+    texture = atlas.texture[node][..., :6]
+    usual_slopes = usual_texture(texture, atlas.texture_scale)[..., None]
+    slopes = torch.einsum("hij,chkj->chki", rotation, texture.unflatten(-1, (2, 3))).flatten(-2)
+    features = row[..., 14:20], usual, usual[..., :1], slopes, usual_slopes
+    parts = place, along, place + depth[..., None] * along, normal, direction, *features
     return torch.cat(parts, -1).flatten(0, 1), kind.flatten(), aside, node
 
 

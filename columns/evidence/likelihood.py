@@ -63,6 +63,7 @@ class Tolerance:
     light: float
     surface: bool
     colour: bool
+    texture: bool
     winners: int
     outlier: float = 0.03
     outlier_facing: float = 0.08
@@ -76,7 +77,7 @@ class Tolerance:
         """Variances of a schema's sensor."""
         return cls(
             schema.location_sd**2, schema.normal_sd**2, schema.curvature_sd**2, schema.hue_sd**2,
-            schema.saturation_sd**2, schema.surface, schema.colour, schema.code_winners, outlier,
+            schema.saturation_sd**2, schema.surface, schema.colour, schema.texture, schema.code_winners, outlier,
         )  # fmt: skip
 
 
@@ -99,6 +100,26 @@ def colour_density(light: Tensor, hue: Tensor, rows: Tensor, spread: Tensor, tol
     return flat + kappa * ((hue * rows[..., 13:15]).sum(-1) - 1) + 0.5 * (1 + 2 * math.pi * kappa).log()
 
 
+def texture_density(slopes: Tensor, expected: Tensor, turn: Tensor, tol: Tolerance) -> Tensor:
+    """log density of slopes (..., 6) where a node's texture (..., 8), in the same frame, is expected, turned by an angle
+    that is uncertain by a variance `turn` (...)."""
+    error = (slopes - expected[..., :6]).unflatten(-1, (2, 3)).square().sum(-1)
+    variance = texture_variance(expected, turn)
+    return -(0.5 * error / variance + (2 * math.pi * variance).log()).sum(-1)
+
+
+def texture_variance(expected: Tensor, turn: Tensor) -> Tensor:
+    """Variances (..., 2) of the slopes of a texture (..., 8), along an axis."""
+    return expected[..., 6:] + turn[..., None] * expected[..., :6].unflatten(-1, (2, 3)).square().sum(-1)
+
+
+def usual_texture(slopes: Tensor, scale: Tensor) -> Tensor:
+    """log density of slopes (..., 6) under 'some surface of some object': of each, a Cauchy distribution in the plane,
+    c / (2 pi (|s|^2 + c^2)^(3/2)), whose median length is sqrt(3) c, with c = `scale` (2,)."""
+    square = slopes.unflatten(-1, (2, 3)).square().sum(-1)
+    return (scale.log() - math.log(2 * math.pi) - 1.5 * (square + scale.square()).log()).sum(-1)
+
+
 def code_ratio(overlap: Tensor, tol: Tolerance) -> Tensor:
     """log-likelihood ratio of a weighted code overlap (...), as a share of the winners: a fit to the overlaps of noisy
     readings of one spot against those of other objects' spots."""
@@ -118,6 +139,8 @@ def foretold(atlas: Atlas, tol: Tolerance) -> Tensor:
     if tol.colour:
         best = best + colour_density(row[:, 11:13], row[:, 13:15], row, spread, tol)
         numbers += 3
+    if tol.texture:
+        best, numbers = best - (2 * math.pi * atlas.texture[:, 6:]).log().sum(-1), numbers + 4
     if tol.winners:
         share = atlas.code_weights.sum(1) / tol.winners
         best, numbers = best + code_ratio(share.clamp(max=1.0), tol), numbers + CODE_NUMBERS
@@ -276,6 +299,14 @@ def _weigh_hits(atlas: Atlas, memory: Memory, hyp: Hypotheses, tol: Tolerance) -
     if tol.colour:
         colour = colour_density(s[..., 17:19], s[..., 19:21], row, spread, tol) - s[..., 22]
         total = total + floored(colour, tol.outlier_feature)
+    texture_share = torch.zeros_like(total)
+    expected = atlas.texture[node]
+    if tol.texture:
+        slopes = into(s[..., 24:27]), into(s[..., 27:30])
+        texture = texture_density(torch.cat(slopes, -1), expected, turn, tol) - s[..., 30]
+        floor = floored(texture, tol.outlier_feature)
+        texture_share = (texture + math.log1p(-tol.outlier_feature) - floor).exp()
+        total = total + floor
     if tol.winners:
         bits = memory.bitmap[:, :, None].expand(*node.shape, -1).gather(-1, atlas.codes[node]).float()
         share = (bits * atlas.code_weights[node]).sum(-1) / tol.winners
@@ -297,20 +328,24 @@ def _weigh_hits(atlas: Atlas, memory: Memory, hyp: Hypotheses, tol: Tolerance) -
     e1, e2 = ((normal - predicted) * d1).sum(-1), ((normal - predicted) * d2).sum(-1)
     side = (direction * d1).sum(-1).sign()
     turn_by = (direction * d2).sum(-1) * side
-    jacobian = torch.stack(
-        [
-            torch.cat([-cross(arm, pw), -pw], -1),
-            torch.cat([-cross(sensed_normal, t1) + steep1 * cross(arm, t1), steep1 * t1], -1),
-            torch.cat([-cross(sensed_normal, t2) + steep2 * cross(arm, t2), steep2 * t2], -1),
-            torch.cat([-cross(sensed_direction, t2) * side[..., None], torch.zeros_like(t2)], -1),
-        ],
-        -2,
-    )
-    weight = torch.stack(
-        [place_share / height_var, facing_share / normal_var, facing_share / normal_var,
-         direction_share / direction_var], -1,
-    ) * share[..., None]  # fmt: skip
-    errors = torch.stack([residual, e1, e2, turn_by], -1)
+    jacobians = [
+        torch.cat([-cross(arm, pw), -pw], -1),
+        torch.cat([-cross(sensed_normal, t1) + steep1 * cross(arm, t1), steep1 * t1], -1),
+        torch.cat([-cross(sensed_normal, t2) + steep2 * cross(arm, t2), steep2 * t2], -1),
+        torch.cat([-cross(sensed_direction, t2) * side[..., None], torch.zeros_like(t2)], -1),
+    ]
+    facing = facing_share / normal_var
+    weights, errors = [place_share / height_var, facing, facing, direction_share / direction_var], [residual, e1, e2, turn_by]
+    if tol.texture:
+        variance = texture_variance(expected, turn)
+        for part in range(2):
+            there = expected[..., 3 * part : 3 * part + 3]
+            for along, along_world in ((d1, t1), (d2, t2)):
+                jacobians.append(torch.cat([-cross(out(there), along_world), torch.zeros_like(t1)], -1))
+                weights.append(texture_share / variance[..., part])
+                errors.append(((slopes[part] - there) * along).sum(-1))
+    jacobian, errors = torch.stack(jacobians, -2), torch.stack(errors, -1)
+    weight = torch.stack(weights, -1) * share[..., None]
     slope = -(jacobian * (weight * errors)[..., None]).sum((-2, -3))
     flat, scaled = jacobian.flatten(-3, -2), (jacobian * weight[..., None]).flatten(-3, -2)
     return evidence, slope, flat.transpose(-1, -2) @ scaled

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from ..messages import FeatureSchema, Pose, Sensation
 
-NUMBERS = 24
+NUMBERS = 31
 ORIGIN, GAZE, LOCATION, NORMAL, DIRECTION = (slice(i, i + 3) for i in range(0, 15, 3))
 CURVATURE, LIGHT, HUE = slice(15, 17), slice(17, 19), slice(19, 21)
 BACKGROUND, SEEDS = slice(21, 23), 23  # log densities of curvature and colour, and how little it tells
+TEXTURE, TEXTURE_BACKGROUND = slice(24, 30), 30
 LOST, HIT, MISS = 0, 1, 2
 
 
@@ -22,7 +23,7 @@ LOST, HIT, MISS = 0, 1, 2
 class Memory:
     """t sensations of m columns in g groups.
 
-    numbers : (g, m, t, 24) float32, columns as named above, world frame
+    numbers : (g, m, t, 31) float32, columns as named above, world frame
     kind : (g, m, t) int8, LOST, HIT or MISS
     bitmap : (g, m, t, code_bits) uint8, active bits of the code
     steps : sensations received so far (older ones may have left)
@@ -46,7 +47,7 @@ class Memory:
         return self.kind.shape[2]
 
     def append(self, numbers: Tensor, kind: Tensor, bitmap: Tensor, limit: int) -> "Memory":
-        """With one more sensation, (g, m, 24), (g, m) and (g, m, code_bits); the oldest leaves when there are more than
+        """With one more sensation, (g, m, 31), (g, m) and (g, m, code_bits); the oldest leaves when there are more than
         `limit`."""
         return Memory(
             torch.cat([self.numbers, numbers[:, :, None]], 2)[:, :, -limit:],
@@ -77,6 +78,8 @@ class Memory:
             numbers[..., part] = numbers[..., part] @ motion.rotation.T + motion.location
         for part in (GAZE, NORMAL, DIRECTION):
             numbers[..., part] = numbers[..., part] @ motion.rotation.T
+        slopes = numbers[..., TEXTURE].unflatten(-1, (2, 3)) @ motion.rotation.T
+        numbers[..., TEXTURE] = slopes.flatten(-2)
         return replace(self, numbers=numbers)
 
     def pivot(self) -> Tensor:
@@ -91,7 +94,7 @@ def unpacked(s: Sensation, code_bits: int) -> tuple[Tensor, Tensor, Tensor]:
     hue = s.hsv[..., :1] * (2 * torch.pi)
     numbers = torch.cat(
         [s.origin, s.gaze, s.location, s.normal, s.direction, s.curvature, s.hsv[..., 1:], hue.cos(), hue.sin(),
-         torch.zeros_like(s.location)], -1,
+         torch.zeros_like(s.location), s.texture, torch.zeros_like(s.location[..., :1])], -1,
     )  # fmt: skip
     kind = torch.where(s.on_object, HIT, MISS).to(torch.int8) * s.valid
     bitmap = torch.zeros(*s.valid.shape, code_bits, dtype=torch.uint8, device=s.valid.device)

@@ -27,7 +27,7 @@ def imagine(atlas: Atlas, ballot: Hypotheses, origin: Tensor, gaze: Tensor) -> t
     numbers, kind = np.zeros((shape[0] * shape[1], NUMBERS), np.float32), np.empty(shape[0] * shape[1], np.int8)
     aside, node = np.empty(shape, np.float32), np.empty(shape, np.int64)
     _imagine(
-        atlas.table.numpy(), grid_of(atlas), ballot.obj[0].numpy(), ballot.rotation[0].numpy(),
+        atlas.table.numpy(), atlas.texture.numpy(), atlas.texture_scale.numpy(), grid_of(atlas), ballot.obj[0].numpy(), ballot.rotation[0].numpy(),
         ballot.location[0].numpy(), origin.numpy(), gaze.numpy(), numbers, kind, aside, node,
     )  # fmt: skip
     return torch.from_numpy(numbers), torch.from_numpy(kind), torch.from_numpy(aside), torch.from_numpy(node)
@@ -35,7 +35,7 @@ def imagine(atlas: Atlas, ballot: Hypotheses, origin: Tensor, gaze: Tensor) -> t
 
 @njit(cache=True)
 def _imagine(
-    rows, grid, obj, rotation, location, origin, gaze, numbers, kind, aside,
+    rows, textures, scale, grid, obj, rotation, location, origin, gaze, numbers, kind, aside,
     nodes,
 ):  # fmt: skip
     start, ray, away, normal, side = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
@@ -71,6 +71,12 @@ def _imagine(
             for i in range(6):
                 s[15 + i] = row[14 + i]
             s[21], s[22], s[23] = row[30], row[31], row[30]
+            for part in range(2):
+                slope, usual = textures[node, 3 * part : 3 * part + 3], scale[part]
+                out_of(turn, slope, side)
+                for i in range(3):
+                    s[24 + 3 * part + i] = side[i]
+                s[30] += math.log(usual / (2 * math.pi)) - 1.5 * math.log(dot(slope, slope) + usual * usual)
 
 
 @njit(cache=True, inline="always")

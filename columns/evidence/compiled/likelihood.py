@@ -31,12 +31,13 @@ def weigh(
     evidence = np.zeros((groups, columns, count), np.float32)
     slope = np.zeros((groups, columns, count, sides), np.float32)
     information = np.zeros((groups, columns, count, sides, sides), np.float32)
+    table, *others = _arrays(atlas)
     weigh_all(
-        *_arrays(atlas),
+        table, atlas.texture.numpy(), *others,
         memory.numbers.numpy(), kind, memory.bitmap.numpy(),
         hypotheses.obj.numpy(), hypotheses.rotation.numpy(), hypotheses.location.numpy(),
         hypotheses.log_evidence.numpy(), hypotheses.turn_sd.numpy(), hypotheses.shift_sd.numpy(),
-        hypotheses.pivot.numpy(), _numbers(tol), tol.surface, tol.colour, tol.winners, curved,
+        hypotheses.pivot.numpy(), _numbers(tol), tol.surface, tol.colour, tol.texture, tol.winners, curved,
         evidence, slope, information,
     )  # fmt: skip
     return Vote(torch.from_numpy(evidence), torch.from_numpy(slope), torch.from_numpy(information))

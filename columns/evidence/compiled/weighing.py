@@ -69,14 +69,30 @@ def _feature_ratio(s, row, bitmap, codes, weights, node, tol, winners, surface, 
     return total
 
 
+@njit(cache=True, inline="always")
+def _texture_ratio(s, texture, rot, turn, sensed, variance):
+    """A ratio of densities, not its logarithm; `sensed` (2, 3) and `variance` (2,) are filled in: slopes in the object's
+    frame and their variances."""
+    log_ratio = -s[30]
+    for part in range(2):
+        there, along = texture[3 * part : 3 * part + 3], sensed[part]
+        into(rot, s[24 + 3 * part], s[25 + 3 * part], s[26 + 3 * part], along)
+        v = texture[6 + part] + turn * dot(there, there)
+        variance[part], error = v, 0.0
+        for i in range(3):
+            error += (along[i] - there[i]) ** 2
+        log_ratio -= 0.5 * error / v + math.log(TWO_PI * v)
+    return log_ratio
+
+
 @njit(cache=True)
 def weigh_all(
-    rows, codes, weights, grid,
-    numbers, kind, bitmap, obj, rotation, location, alive, turn_sd, shift_sd, pivot, tol, surface, colour, winners,
+    rows, textures, codes, weights, grid,
+    numbers, kind, bitmap, obj, rotation, location, alive, turn_sd, shift_sd, pivot, tol, surface, colour, textured, winners,
     curved, evidence, slope, information,
 ):  # fmt: skip
     q, normal, direction, away = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
-    predicted = np.zeros(3)
+    predicted, felt, felt_variance = np.zeros(3), np.zeros((2, 3)), np.zeros(2)
     pw, t1, t2, arm = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
     jacobian = np.zeros(6)
     grad, info = np.zeros(6), np.zeros((6, 6))
@@ -143,6 +159,12 @@ def weigh_all(
                         ) + tol[2]
                         direction_share = 1 - tol[2] / floor
                         total *= floor
+                    texture_share = 0.0
+                    if textured:
+                        log_ratio = _texture_ratio(s, textures[node], rot, turn, felt, felt_variance)
+                        floor = floored(log_ratio, tol[3])
+                        texture_share = 1 - tol[3] / floor
+                        total *= floor
                     total *= _feature_ratio(
                         s, row, bitmap[g, m, t], codes, weights, node, tol, winners, surface, colour
                     )
@@ -172,6 +194,17 @@ def weigh_all(
                         jacobian[:] = 0.0
                         cross(s[12:15], t2, jacobian, -sign, 0)
                         _add(grad, info, jacobian, share * direction_share / direction_var, sign * dot(direction, d2))
+                    if texture_share > 0:
+                        for part in range(2):
+                            there = textures[node, 3 * part : 3 * part + 3]
+                            out_of(rot, there, pw)
+                            weight = share * texture_share / felt_variance[part]
+                            jacobian[:] = 0.0
+                            cross(pw, t1, jacobian, -1.0, 0)
+                            _add(grad, info, jacobian, weight, dot(felt[part], d1) - dot(there, d1))
+                            jacobian[:] = 0.0
+                            cross(pw, t2, jacobian, -1.0, 0)
+                            _add(grad, info, jacobian, weight, dot(felt[part], d2) - dot(there, d2))
                 evidence[g, m, b] = total_evidence
                 if curved:
                     for i in range(6):
