@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .layers.encoder import DEPTH_JUMP, SurfacePatch, colour_features
 
-SIGMA = 0.008
+SIGMA = 0.005
 """Metres about the sensed point in which pixels count."""
 RIDGE = 0.3
 """Share of SIGMA: where pixels spread less than that along an axis, they tell little of the slope."""
