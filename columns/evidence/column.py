@@ -21,7 +21,8 @@ from . import goals
 from .atlas import Atlas
 from .backend import backend
 from .hypotheses import Hypotheses, join, nothing, prune, seed
-from .likelihood import Tolerance, foretold, usual_texture
+from .foretelling import foretold
+from .likelihood import Tolerance, usual_texture
 from .memory import BACKGROUND, HIT, SEEDS, TEXTURE, TEXTURE_BACKGROUND, Memory, unpacked
 
 ANCHORS, TESTS_EACH = 8, 10_000  # sensations of one moment that are laid on objects, and in how many ways each
@@ -47,7 +48,7 @@ class EvidenceColumn:
     foretold: torch.Tensor = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "foretold", foretold(self.atlas, self.tolerance))
+        object.__setattr__(self, "foretold", foretold(self.atlas, self.tolerance, self.schema))
 
     @property
     def tolerance(self) -> Tolerance:

@@ -34,7 +34,7 @@ def foresee(
     pose on a ballot of one group, were each of them true."""
     imagined = compiled if origin.device.type == "cpu" else imagine
     numbers, kind, aside, node = imagined(atlas, ballot, origin, gaze)
-    memory = Memory(numbers[None, :, None], kind[None, :, None], _codes(atlas, node, schema)[None, :, None])
+    memory = Memory(numbers[None, :, None], kind[None, :, None], typical_codes(atlas, node, schema)[None, :, None])
     met = backend(origin.device).weigh(atlas, memory, ballot, tol, curved=False).log_evidence
     nothing = missed(aside, ballot.turn_sd[0], ballot.shift_sd[0])
     miss = torch.where(kind.view(aside.shape) == HIT, nothing.exp() * MISSED_UNKNOWN, 1.0)
@@ -73,8 +73,8 @@ def imagine(atlas: Atlas, ballot: Hypotheses, origin: Tensor, gaze: Tensor) -> t
     return torch.cat(parts, -1).flatten(0, 1), kind.flatten(), aside, node
 
 
-def _codes(atlas: Atlas, node: Tensor, schema: FeatureSchema) -> Tensor:
-    """Bitmaps (c * h, code_bits) of a reading of each node (c, h), each bit active as often as there."""
+def typical_codes(atlas: Atlas, node: Tensor, schema: FeatureSchema) -> Tensor:
+    """Bitmaps (c * h, code_bits) of a typical reading of each node (c, h), each bit active as often as there."""
     bitmap = torch.zeros(node.numel(), schema.code_bits, dtype=torch.uint8, device=node.device)
     if schema.code_bits:
         chance = CHANCES.to(node.device)[torch.arange(len(node)) % len(CHANCES), : schema.code_winners]

@@ -44,7 +44,6 @@ SURFACE = 0.0036  # metres from a voxel's centre to a node: a ray that comes no 
 CERTAIN, PASSING, NOWHERE = 0.004, 0.007, 0.02  # metres aside of a node: a ray surely meets it, may, or meets none
 AHEAD, LOOKS = 0.006, 2  # metres to a crossing, which is looked up again where it lies
 TESTED = 12  # readings that a seed is roughly tested against, at most
-LOOSE, CODE_NUMBERS = 1.3, 4  # nats, see `foretold`; a code counts as so many numbers
 FITTING = 6.0  # nats below the best within which the features of a node fit a reading
 MARCH, STEP = 64, 0.5  # steps of a ray through an object's voxels, voxels at least
 MISS_NEAR, MISS_FAR = 0.02, 0.97  # how often a gaze at known surface misses, and how much more often one past it
@@ -124,28 +123,6 @@ def code_ratio(overlap: Tensor, tol: Tolerance) -> Tensor:
     """log-likelihood ratio of a weighted code overlap (...), as a share of the winners: a fit to the overlaps of noisy
     readings of one spot against those of other objects' spots."""
     return tol.code_slope * (overlap + 0.1).log() + tol.code_offset
-
-
-def foretold(atlas: Atlas, tol: Tolerance) -> Tensor:
-    """log densities (o,), in nats, with which an unknown object, of which as much were known as of each of those known,
-    is taken to foretell a reading of its own: that of the known one's nodes at their best, on average, less LOOSE for
-    each number that is sensed."""
-    row, spread = atlas.rows, atlas.spread
-    across, tilt, turn = (spread[:, :3].square() + row.new_tensor([tol.location, tol.normal, tol.normal])).unbind(1)
-    best, numbers = LOG_DEPTH - 0.5 * (2 * math.pi * across).log() - tilt.log(), 3
-    if tol.surface:
-        best = best + 0.5 * (1 + math.pi / (2 * turn)).log() + curvature_density(row[:, 9:11], row, spread, tol)
-        numbers += 3
-    if tol.colour:
-        best = best + colour_density(row[:, 11:13], row[:, 13:15], row, spread, tol)
-        numbers += 3
-    if tol.texture:
-        best, numbers = best - (2 * math.pi * atlas.texture[:, 6:]).log().sum(-1), numbers + 4
-    if tol.winners:
-        share = atlas.code_weights.sum(1) / tol.winners
-        best, numbers = best + code_ratio(share.clamp(max=1.0), tol), numbers + CODE_NUMBERS
-    total = row.new_zeros(len(atlas.names)).index_add_(0, atlas.owner, best)
-    return total / atlas.first.diff().clamp(min=1) - LOOSE * numbers
 
 
 def telling(numbers: Tensor, bitmap: Tensor, atlas: Atlas, tol: Tolerance) -> tuple[Tensor, Tensor]:
@@ -234,7 +211,7 @@ def weigh(
 ) -> Vote:
     """What every column's memory says of every pose of its group: see Vote. Not `curved`: the evidence alone; not
     `misses`: by what was met alone."""
-    hits, slope, information = _weigh_hits(atlas, memory, hypotheses, tol)
+    hits, slope, information = weigh_hits(atlas, memory, hypotheses, tol)
     kind = memory.kind[:, :, None]
     evidence = (hits * (kind == 1)).sum(-1)
     if misses:
@@ -244,7 +221,8 @@ def weigh(
     return Vote(evidence, slope, information)
 
 
-def _weigh_hits(atlas: Atlas, memory: Memory, hyp: Hypotheses, tol: Tolerance) -> tuple[Tensor, Tensor, Tensor]:
+def weigh_hits(atlas: Atlas, memory: Memory, hyp: Hypotheses, tol: Tolerance) -> tuple[Tensor, Tensor, Tensor]:
+    """What each hit says of each pose: evidence (g, m, b, t), and summed over hits slope and information."""
     s = memory.numbers[:, :, None]  # (g, m, 1, t, 24), hypotheses below as (g, 1, b, 1, ...)
     object_from_world = hyp.rotation.transpose(-1, -2)[:, None, :, None]
 
