@@ -237,8 +237,8 @@ def _direction(right: float, down: float) -> np.ndarray:
 def _carried(seen: Sensation, frame: Pose) -> Sensation:
     """The same on an object that stands at `frame`."""
     turned = {name: getattr(seen, name) @ frame.rotation.T for name in ("gaze", "normal", "direction")}
-    texture = (seen.texture.unflatten(-1, (2, 3)) @ frame.rotation.T).flatten(-2)
-    return replace(seen, origin=frame.apply(seen.origin), location=frame.apply(seen.location), texture=texture, **turned)
+    turned["texture"] = (seen.texture.unflatten(-1, (2, 3)) @ frame.rotation.T).flatten(-2)
+    return replace(seen, origin=frame.apply(seen.origin), location=frame.apply(seen.location), **turned)
 
 
 def _insert(known: ObjectMap, seen: list[Sensation], schema: FeatureSchema) -> ObjectMap:

@@ -36,8 +36,8 @@ from cortical.agents.rollout import make_agent, play
 from cortical.columns.belief import Belief
 from cortical.columns.evidence.atlas import TURNS, USUAL, node_table, usual
 from cortical.columns.evidence.column import EvidenceColumn
+from cortical.columns.evidence.densities import Tolerance
 from cortical.columns.evidence.hypotheses import Hypotheses, nothing
-from cortical.columns.evidence.likelihood import Tolerance
 from cortical.columns.evidence.memory import Memory
 from cortical.columns.messages import Movement, Sensation, Vote
 from cortical.columns.object_map import ObjectMap

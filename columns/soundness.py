@@ -2,7 +2,7 @@
 
     one node a key, keys ascending, within the range of cells
     count >= 1;  mean point in its cell, scatter within it;  mean square >= square of the mean
-    |normal|, |direction| <= 1;  hsv in 0 ... 1
+    |normal|, |direction| <= 1;  hsv in 0 ... 1;  slopes of colour that pixels can have
     active bits within the code, no more often than there were readings
 
 A table that breaks one of these would be looked up beside its rows, or believed where nothing was sensed.
@@ -28,6 +28,8 @@ from .object_map import (
     NORMAL,
     OUTER,
     POINT,
+    TEXTURE,
+    TEXTURE2,
     ObjectMap,
 )
 
@@ -35,6 +37,8 @@ ROUNDING = 1e-5
 """Relative to the bound of each quantity: what float32 readings and float64 sums leave."""
 SHARPEST = 50.0
 """Bound of a log curvature, far above that of any surface with a radius that a number can hold."""
+STEEPEST = 1e4
+"""Bound of a slope of colour, 1/m: from black to white within a tenth of a millimetre."""
 
 
 def fault_of_schema(schema: FeatureSchema) -> str:
@@ -70,6 +74,7 @@ def _laws(known: ObjectMap) -> dict[str, Tensor]:
     mean = known.sums / known.sums[:, COUNT : COUNT + 1]
     outer, axis = (mean[:, part].reshape(-1, 3, 3) for part in (OUTER, AXIS))
     saturation = mean[:, CHROMA].square().sum(-1)
+    slope = mean[:, TEXTURE].unflatten(1, (2, 3)).square().sum(-1)
     scatter, above = outer - _square(mean[:, POINT]), 1 + ROUNDING
     return {
         "keys that do not ascend": known.keys.diff() > 0,
@@ -87,6 +92,8 @@ def _laws(known: ObjectMap) -> dict[str, Tensor]:
         "light beyond 0 ... 1": (mean[:, LIGHT] >= -ROUNDING) & (mean[:, LIGHT] <= above),
         "light that does not scatter": mean[:, LIGHT2] >= mean[:, LIGHT].square() - ROUNDING,
         "light that scatters beyond 1": mean[:, LIGHT2] <= above,
+        "textures that do not scatter": mean[:, TEXTURE2] >= slope - ROUNDING * STEEPEST**2,
+        "textures steeper than any": mean[:, TEXTURE2] <= STEEPEST**2,
     }
 
 

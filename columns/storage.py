@@ -28,6 +28,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as tensors_of
 from safetensors.torch import save as bytes_of
 from torch import Tensor
+from torch.nn.functional import pad
 
 from .layers.learnt_encoder import LearntCode
 from .messages import FeatureSchema
@@ -45,7 +46,14 @@ Tensors = dict[str, Tensor]
 Migration = Callable[[Content, Tensors], tuple[Content, Tensors]]
 """What turns a file of one version into the next."""
 
-MIGRATIONS: dict[int, Migration] = {}
+
+def _with_texture(content: Content, tensors: Tensors) -> tuple[Content, Tensors]:
+    """Version 1 knew no texture: its maps have none."""
+    whole = {name: part for name, part in tensors.items() if name.endswith(".sums") and part.shape[1:] == (36,)}
+    return content, tensors | {name: pad(part, (0, SUMS - 36)) for name, part in whole.items()}
+
+
+MIGRATIONS: dict[int, Migration] = {1: _with_texture}
 """By the version they start from."""
 
 

@@ -34,7 +34,7 @@ class Atlas:
     rows, spread : (n, 16), (n, 8) float32, see object_map.ROW and SPREAD
     table : (n, 32) float32, the same worked out for the sensor of the schema, see `node_table`
     texture : (n, 8) float32 1/m, slopes of saturation and value, object frame, and their variances with the sensor's
-    texture_scale : (2,) 1/m, how steep slopes usually are, see `likelihood.usual_texture`
+    texture_scale : (2,) 1/m, how steep slopes usually are, see `densities.usual_texture`
     codes, code_weights : (n, k) int64 and float32, see ObjectMap.codes
     turns : (n,) int64, how many turns about its normal are tried at each node: along its principal direction (2), there
         and a little to both sides (6), or all around (TURNS), as sure as the direction is

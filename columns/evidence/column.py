@@ -20,9 +20,9 @@ from ..messages import FeatureSchema, Movement, Pose, Sensation, Vote
 from . import goals
 from .atlas import Atlas
 from .backend import backend
-from .hypotheses import Hypotheses, join, nothing, prune, seed
+from .densities import Tolerance, usual_texture
 from .foretelling import foretold
-from .likelihood import Tolerance, usual_texture
+from .hypotheses import Hypotheses, join, nothing, prune, seed
 from .memory import BACKGROUND, HIT, SEEDS, TEXTURE, TEXTURE_BACKGROUND, Memory, unpacked
 
 ANCHORS, TESTS_EACH = 8, 10_000  # sensations of one moment that are laid on objects, and in how many ways each

@@ -1,12 +1,12 @@
-"""How well what is known of an object foretells a reading of it, told by its own map alone: each node, taken for a reading
-in the sensor's noise, is foretold by the nearest other node of its facing.
+"""How well what is known of an object foretells a reading of it, told by its own map alone: each node, taken for a
+reading in the sensor's noise, is foretold by the nearest other node of its facing.
 
 An object that isn't known is taken to foretell its readings as well as a known one does, less LOOSE. A smooth ball
 foretells what comes next better than a chain does, so one bad fit is news, and the other isn't.
 """
 
-from dataclasses import replace
-from types import SimpleNamespace
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -14,11 +14,12 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ..geometry import rotation_from_vector
 from ..messages import FeatureSchema
-from .atlas import Atlas
+from .atlas import NOTHING, Atlas
 from .backend import backend
+from .densities import Tolerance, usual_texture
 from .goals import typical_codes
 from .hypotheses import Hypotheses
-from .likelihood import Tolerance, usual_texture, weigh_hits
+from .likelihood import weigh_hits
 from .memory import BACKGROUND, HIT, LOCATION, LOST, NORMAL, TEXTURE, TEXTURE_BACKGROUND, Memory
 
 LOOSE = 0.3
@@ -34,10 +35,9 @@ TURN_SD, SHIFT_SD = 0.02, 0.001
 def foretold(atlas: Atlas, tol: Tolerance, schema: FeatureSchema) -> Tensor:
     """Log densities (o,), in nats, with which an unknown object, of which as much were known as of each of those known,
     is taken to foretell a reading of its own."""
-    first, count = atlas.first[:-1], atlas.first.diff()
-    asked = [start + torch.linspace(0, n - 1, min(n, NODES)).round().long() for start, n in zip(first.tolist(), count.tolist())]
-    node = pad_sequence(asked, batch_first=True, padding_value=-1).to(atlas.rows.device)
-    kind, node = torch.where(node >= 0, HIT, LOST).to(torch.int8), torch.where(node >= 0, node, first[:, None])
+    asked = [torch.linspace(a, b - 1, min(b - a, NODES)).round().long() for a, b in _nodes(atlas)]
+    node = pad_sequence(asked, batch_first=True, padding_value=NOTHING).to(atlas.rows.device)
+    kind, node = torch.where(node >= 0, HIT, LOST).to(torch.int8), torch.where(node >= 0, node, atlas.first[:-1, None])
     numbers = _readings(atlas, node, tol)
     bitmap = typical_codes(atlas, node, schema).view(*node.shape, -1)
     usual, _ = backend(node.device).telling(numbers, bitmap, atlas, tol)
@@ -45,13 +45,17 @@ def foretold(atlas: Atlas, tol: Tolerance, schema: FeatureSchema) -> Tensor:
     numbers[..., TEXTURE_BACKGROUND] = usual_texture(numbers[..., TEXTURE], atlas.texture_scale)
     memory = Memory(numbers[:, None], kind[:, None], bitmap[:, None])
     beside = _beside(atlas, numbers, node)[:, None, None]
-    others = SimpleNamespace(**{name: getattr(atlas, name) for name in ("rows", "spread", "texture", "codes", "code_weights", "voxel")}, nearest_node=lambda *_: beside)
-    ratio = weigh_hits(others, memory, _at_home(len(node), numbers), tol)[0][:, 0, 0]
+    ratio = weigh_hits(atlas, memory, _at_home(len(node), numbers), tol, beside)[0][:, 0, 0]
     total = ratio + usual @ usual.new_tensor([float(tol.surface), float(tol.colour)])
     if tol.texture:
         total = total + numbers[..., TEXTURE_BACKGROUND]
     sensed = 3 + 3 * tol.surface + 3 * tol.colour + 4 * tol.texture + CODE_NUMBERS * (tol.winners > 0)
     return (total * (kind == HIT)).sum(1) / (kind == HIT).sum(1).clamp(min=1) - LOOSE * sensed
+
+
+def _nodes(atlas: Atlas) -> list[tuple[int, int]]:
+    """First node of each object, and of the next one."""
+    return list(pairwise(atlas.first.tolist()))
 
 
 def _readings(atlas: Atlas, node: Tensor, tol: Tolerance) -> Tensor:
@@ -62,18 +66,19 @@ def _readings(atlas: Atlas, node: Tensor, tol: Tolerance) -> Tensor:
         return variance**0.5 * torch.randn(*node.shape, count, generator=draw).to(row.device)
 
     turn = rotation_from_vector(noise(3, tol.normal))
-    place, (normal, direction) = row[..., :3] + noise(3, tol.location), ((turn @ row[..., i : i + 3, None])[..., 0] for i in (3, 6))
+    place = row[..., :3] + noise(3, tol.location)
+    normal, direction = ((turn @ row[..., i : i + 3, None])[..., 0] for i in (3, 6))
     hue = torch.atan2(row[..., 14:15], row[..., 13:14]) + noise(1, tol.hue)
-    features = row[..., 9:11] + noise(2, tol.curvature), (row[..., 11:13] + noise(2, tol.light)).clamp(0, 1), hue.cos(), hue.sin()
+    curvature, light = row[..., 9:11] + noise(2, tol.curvature), (row[..., 11:13] + noise(2, tol.light)).clamp(0, 1)
     slopes = (texture[..., :6].unflatten(-1, (2, 3)) @ turn.mT).flatten(-2)
-    none = torch.zeros_like(place)
-    return torch.cat([place + 0.1 * normal, -normal, place, normal, direction, *features, none, slopes, none[..., :1]], -1)
+    none, surface = torch.zeros_like(place), (place + 0.1 * normal, -normal, place, normal, direction)
+    return torch.cat([*surface, curvature, light, hue.cos(), hue.sin(), none, slopes, none[..., :1]], -1)
 
 
 def _beside(atlas: Atlas, numbers: Tensor, node: Tensor) -> Tensor:
     """The nodes nearest to readings of nodes (o, k), of about their facing, but never those themselves: (o, k)."""
     found = torch.empty_like(node)
-    for obj, (start, end) in enumerate(zip(atlas.first[:-1].tolist(), atlas.first[1:].tolist())):
+    for obj, (start, end) in enumerate(_nodes(atlas)):
         point, normal = atlas.rows[start:end, :3], atlas.rows[start:end, 3:6]
         gap = torch.cdist(numbers[obj, :, LOCATION], point) + (numbers[obj, :, NORMAL] @ normal.T < 0.5)
         gap.scatter_(1, node[obj, :, None] - start, 9.0)

@@ -19,8 +19,9 @@ from .atlas import USUAL, Atlas
 from .backend import backend
 from .compiled.goals import STEEPEST
 from .compiled.goals import imagine as compiled
+from .densities import Tolerance, usual_texture
 from .hypotheses import Hypotheses
-from .likelihood import MISSED_UNKNOWN, SAG, TILT, Tolerance, missed, usual_texture
+from .likelihood import MISSED_UNKNOWN, SAG, TILT, missed
 from .memory import HIT, LOST, Memory
 
 CHANCES = torch.rand(64, 256, generator=torch.Generator().manual_seed(1))

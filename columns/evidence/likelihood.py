@@ -8,7 +8,9 @@ frame, q = R^T (p - T), where the nearest node of that facing predicts them by i
 (u, v) the tangential offset along the principal directions d1, d2. With sensor noise, node spread and the pose's own
 uncertainty added in quadrature, the evidence of one sensation is, in nats,
 
-    L = log[(1 - e) prod_c ((1 - e_c) p_c / b_c + e_c) + e],   c = place, normal, direction, curvature, colour, code,
+    L = log[(1 - e) prod_c ((1 - e_c) p_c / b_c + e_c) + e],
+
+c = place, normal, direction, curvature, colour, texture, code,
 
 p_c the density under the hypothesis and b_c under 'none of the objects I know': a surface anywhere within 12 cm of
 depth, facing anyhow, with the features of a node drawn at random from all maps. e_c are outlier floors, so that one
@@ -23,15 +25,24 @@ any device; compiled/ has the same for a CPU, compiled.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..geometry import surface_frame, turn_about_z
-from ..messages import FeatureSchema, Vote
+from ..messages import Vote
 from .atlas import NOTHING, SUBSET, Atlas
+from .densities import (
+    Tolerance,
+    code_ratio,
+    colour_density,
+    curvature_density,
+    floored,
+    texture_density,
+    texture_variance,
+)
 from .hypotheses import Hypotheses, turn_angle
 from .memory import Memory
 
@@ -49,80 +60,6 @@ MARCH, STEP = 64, 0.5  # steps of a ray through an object's voxels, voxels at le
 MISS_NEAR, MISS_FAR = 0.02, 0.97  # how often a gaze at known surface misses, and how much more often one past it
 MISS_ASIDE, MISS_WIDTH, MISS_LEVER = 0.0055, 0.0008, 0.3  # metres between them, and what an uncertain pose adds
 ROUGH_NEAR, ROUGH_LEVER, ROUGH_FACING = 0.003, 0.06, 0.16  # sd in metres, radians, radians: how rough a seed is
-
-
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """Variances of the sensor and floors of the likelihood, as numbers; made from a schema."""
-
-    location: float
-    normal: float
-    curvature: float
-    hue: float
-    light: float
-    surface: bool
-    colour: bool
-    texture: bool
-    winners: int
-    outlier: float = 0.03
-    outlier_facing: float = 0.08
-    outlier_direction: float = 0.10
-    outlier_feature: float = 0.08
-    code_slope: float = 3.9
-    code_offset: float = 4.1
-
-    @classmethod
-    def of(cls, schema: FeatureSchema, outlier: float) -> "Tolerance":
-        """Variances of a schema's sensor."""
-        return cls(
-            schema.location_sd**2, schema.normal_sd**2, schema.curvature_sd**2, schema.hue_sd**2,
-            schema.saturation_sd**2, schema.surface, schema.colour, schema.texture, schema.code_winners, outlier,
-        )  # fmt: skip
-
-
-def floored(log_ratio: Tensor, floor: float) -> Tensor:
-    """log[(1 - e) exp(x) + e]."""
-    return torch.logaddexp(log_ratio + math.log1p(-floor), torch.full_like(log_ratio, math.log(floor)))
-
-
-def curvature_density(sensed: Tensor, rows: Tensor, spread: Tensor, tol: Tolerance) -> Tensor:
-    """log density of log curvatures (..., 2) at nodes (..., 16)."""
-    variance = tol.curvature + spread[..., 3:5].square()
-    return -0.5 * ((sensed - rows[..., 9:11]).square() / variance + (2 * math.pi * variance).log()).sum(-1)
-
-
-def colour_density(light: Tensor, hue: Tensor, rows: Tensor, spread: Tensor, tol: Tolerance) -> Tensor:
-    """log density of (saturation, value) and (cos, sin) of hue, each (..., 2), at nodes (..., 16); hue on a circle."""
-    variance = tol.light + spread[..., 5:7].square()
-    flat = -0.5 * ((light - rows[..., 11:13]).square() / variance + (2 * math.pi * variance).log()).sum(-1)
-    kappa = 1 / (tol.hue + spread[..., 7].square())
-    return flat + kappa * ((hue * rows[..., 13:15]).sum(-1) - 1) + 0.5 * (1 + 2 * math.pi * kappa).log()
-
-
-def texture_density(slopes: Tensor, expected: Tensor, turn: Tensor, tol: Tolerance) -> Tensor:
-    """log density of slopes (..., 6) where a node's texture (..., 8), in the same frame, is expected, turned by an angle
-    that is uncertain by a variance `turn` (...)."""
-    error = (slopes - expected[..., :6]).unflatten(-1, (2, 3)).square().sum(-1)
-    variance = texture_variance(expected, turn)
-    return -(0.5 * error / variance + (2 * math.pi * variance).log()).sum(-1)
-
-
-def texture_variance(expected: Tensor, turn: Tensor) -> Tensor:
-    """Variances (..., 2) of the slopes of a texture (..., 8), along an axis."""
-    return expected[..., 6:] + turn[..., None] * expected[..., :6].unflatten(-1, (2, 3)).square().sum(-1)
-
-
-def usual_texture(slopes: Tensor, scale: Tensor) -> Tensor:
-    """log density of slopes (..., 6) under 'some surface of some object': of each, a Cauchy distribution in the plane,
-    c / (2 pi (|s|^2 + c^2)^(3/2)), whose median length is sqrt(3) c, with c = `scale` (2,)."""
-    square = slopes.unflatten(-1, (2, 3)).square().sum(-1)
-    return (scale.log() - math.log(2 * math.pi) - 1.5 * (square + scale.square()).log()).sum(-1)
-
-
-def code_ratio(overlap: Tensor, tol: Tolerance) -> Tensor:
-    """log-likelihood ratio of a weighted code overlap (...), as a share of the winners: a fit to the overlaps of noisy
-    readings of one spot against those of other objects' spots."""
-    return tol.code_slope * (overlap + 0.1).log() + tol.code_offset
 
 
 def telling(numbers: Tensor, bitmap: Tensor, atlas: Atlas, tol: Tolerance) -> tuple[Tensor, Tensor]:
@@ -221,8 +158,13 @@ def weigh(
     return Vote(evidence, slope, information)
 
 
-def weigh_hits(atlas: Atlas, memory: Memory, hyp: Hypotheses, tol: Tolerance) -> tuple[Tensor, Tensor, Tensor]:
-    """What each hit says of each pose: evidence (g, m, b, t), and summed over hits slope and information."""
+def weigh_hits(
+    atlas: Atlas, memory: Memory, hyp: Hypotheses, tol: Tolerance, node: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What each hit says of each pose: evidence (g, m, b, t), and summed over hits slope (g, m, b, 6) and information.
+
+    node : (g, m, b, t) which nodes predict them; the nearest if not given
+    """
     s = memory.numbers[:, :, None]  # (g, m, 1, t, 24), hypotheses below as (g, 1, b, 1, ...)
     object_from_world = hyp.rotation.transpose(-1, -2)[:, None, :, None]
 
@@ -233,10 +175,10 @@ def weigh_hits(atlas: Atlas, memory: Memory, hyp: Hypotheses, tol: Tolerance) ->
     q = into(s[..., 6:9] - hyp.location[:, None, :, None])
     normal, direction = into(s[..., 9:12]), into(s[..., 12:15])
     obj = hyp.obj[:, None, :, None].expand(q.shape[:-1])
-    node = atlas.nearest_node(obj, q, normal)
+    node = atlas.nearest_node(obj, q, normal) if node is None else node
     known = node >= 0
     node = node.clamp(min=0)
-    row, spread = atlas.rows[node], atlas.spread[node]
+    row, spread, expected = atlas.rows[node], atlas.spread[node], atlas.texture[node]
 
     d1, n0 = row[..., 6:9], row[..., 3:6]
     d2 = torch.linalg.cross(n0, d1)
@@ -277,10 +219,8 @@ def weigh_hits(atlas: Atlas, memory: Memory, hyp: Hypotheses, tol: Tolerance) ->
     if tol.colour:
         colour = colour_density(s[..., 17:19], s[..., 19:21], row, spread, tol) - s[..., 22]
         total = total + floored(colour, tol.outlier_feature)
-    texture_share = torch.zeros_like(total)
-    expected = atlas.texture[node]
+    texture_share, slopes = torch.zeros_like(total), (into(s[..., 24:27]), into(s[..., 27:30]))
     if tol.texture:
-        slopes = into(s[..., 24:27]), into(s[..., 27:30])
         texture = texture_density(torch.cat(slopes, -1), expected, turn, tol) - s[..., 30]
         floor = floored(texture, tol.outlier_feature)
         texture_share = (texture + math.log1p(-tol.outlier_feature) - floor).exp()
@@ -313,7 +253,8 @@ def weigh_hits(atlas: Atlas, memory: Memory, hyp: Hypotheses, tol: Tolerance) ->
         torch.cat([-cross(sensed_direction, t2) * side[..., None], torch.zeros_like(t2)], -1),
     ]
     facing = facing_share / normal_var
-    weights, errors = [place_share / height_var, facing, facing, direction_share / direction_var], [residual, e1, e2, turn_by]
+    weights = [place_share / height_var, facing, facing, direction_share / direction_var]
+    errors = [residual, e1, e2, turn_by]
     if tol.texture:
         variance = texture_variance(expected, turn)
         for part in range(2):
@@ -322,9 +263,9 @@ def weigh_hits(atlas: Atlas, memory: Memory, hyp: Hypotheses, tol: Tolerance) ->
                 jacobians.append(torch.cat([-cross(out(there), along_world), torch.zeros_like(t1)], -1))
                 weights.append(texture_share / variance[..., part])
                 errors.append(((slopes[part] - there) * along).sum(-1))
-    jacobian, errors = torch.stack(jacobians, -2), torch.stack(errors, -1)
+    jacobian = torch.stack(jacobians, -2)
     weight = torch.stack(weights, -1) * share[..., None]
-    slope = -(jacobian * (weight * errors)[..., None]).sum((-2, -3))
+    slope = -(jacobian * (weight * torch.stack(errors, -1))[..., None]).sum((-2, -3))
     flat, scaled = jacobian.flatten(-3, -2), (jacobian * weight[..., None]).flatten(-3, -2)
     return evidence, slope, flat.transpose(-1, -2) @ scaled
 

@@ -20,19 +20,21 @@ SCHEMAS = {
     "sdr": FeatureSchema(surface=False, colour=False, code_bits=BITS, code_winners=WINNERS),
     "shape": FeatureSchema(colour=False),
     "both": FeatureSchema(code_bits=BITS, code_winners=WINNERS),
+    "texture": FeatureSchema(texture=True),
 }
 NAMES = ("egg", "ring")
 
 
 @dataclass(frozen=True)
 class Spots:
-    """Points of an analytic surface, object frame, metres: (n, 3), curvature (n, 2) logarithmic."""
+    """Points of an analytic surface, object frame, metres: (n, 3), curvature (n, 2) logarithmic, texture (n, 6) 1/m."""
 
     point: torch.Tensor
     normal: torch.Tensor
     direction: torch.Tensor
     curvature: torch.Tensor
     hsv: torch.Tensor
+    texture: torch.Tensor
 
     @property
     def code(self) -> torch.Tensor:
@@ -58,7 +60,8 @@ def egg(count, seed):
     values, vectors = torch.linalg.eigh(shape)  # the smallest is the normal's own zero
     hue = 0.1 + 0.1 * (point[:, 0] / axes[0])
     hsv = torch.stack([hue, 0.6 + 4 * point[:, 1], 0.5 + 4 * point[:, 2]], 1)
-    return Spots(*(x.float() for x in (point, normal, vectors[:, :, 2], logged(values[:, [2, 1]]), hsv)))
+    texture = 4 * project[:, 1:].flatten(1)  # saturation grows along y, value along z
+    return Spots(*(x.float() for x in (point, normal, vectors[:, :, 2], logged(values[:, [2, 1]]), hsv, texture)))
 
 
 def ring(count, seed):
@@ -73,7 +76,10 @@ def ring(count, seed):
     curvature = torch.stack([torch.full_like(tube, 1 / thick), tube.cos() / (wide + thick * tube.cos())], 1)
     hsv = torch.stack([0.6 + 0.1 * around.sin(), 0.5 + 0.2 * around.cos(), 0.6 + 0.2 * tube.sin()], 1)
     point = wide * out + thick * normal
-    return Spots(*(x.float() for x in (point, normal, along_tube, logged(curvature), hsv)))
+    along_ring = torch.linalg.cross(up.expand_as(out), out) / (wide + thick * tube.cos())[:, None]
+    slopes = -0.2 * around.sin()[:, None] * along_ring, 0.2 * tube.cos()[:, None] * along_tube / thick
+    texture = torch.cat(slopes, 1)
+    return Spots(*(x.float() for x in (point, normal, along_tube, logged(curvature), hsv, texture)))
 
 
 SHAPES = (egg, ring)
@@ -85,7 +91,7 @@ def learnt(schema):
         s = shape(4000, 0)
         code = s.code if schema.code_bits else torch.zeros(4000, 0, dtype=torch.int64)
         empty = ObjectMap.empty(SPACING, 2 * WINNERS if schema.code_bits else 0)
-        maps[name] = empty.insert(s.point, s.normal, s.direction, s.curvature, s.hsv, code, schema.code_bits)
+        maps[name] = empty.insert(s.point, s.normal, s.direction, s.curvature, s.hsv, code, schema.code_bits, s.texture)
     return Atlas.pack(maps, schema)
 
 
@@ -109,7 +115,11 @@ def sensed(shape, pose, count, seed, schema=SURFACE, noise=0.5):
     gaze = normalize(-normal + 0.3 * torch.randn(count, 3, generator=g), dim=1)
     code = s.code if schema.code_bits else torch.zeros(count, 0, dtype=torch.int64)
     yes = torch.ones(count, dtype=torch.bool)
-    return Sensation(location - 0.15 * gaze, gaze, location, normal, direction, curvature, s.hsv, code, yes, yes)
+    texture = turned(s.texture.view(-1, 2, 3).transpose(0, 1)).transpose(0, 1).flatten(1)
+    texture = texture + noise * schema.texture_sd * torch.randn(count, 6, generator=g)
+    return Sensation(
+        location - 0.15 * gaze, gaze, location, normal, direction, curvature, s.hsv, code, yes, yes, texture
+    )
 
 
 def gazing_past(pose, count, seed, schema=SURFACE):

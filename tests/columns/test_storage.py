@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -191,8 +191,8 @@ def test_extra_must_be_json(tmp_path):
 
 
 def test_an_older_file_is_migrated_step_by_step(saved, monkeypatch):
-    monkeypatch.setattr(storage, "VERSION", 3)
-    with pytest.raises(MapFileError, match=r"version 1.*cannot read any more"):
+    monkeypatch.setattr(storage, "VERSION", 4)
+    with pytest.raises(MapFileError, match=r"version 2.*cannot read any more"):
         load_maps(saved)
 
     def renamed(content, tensors):
@@ -202,7 +202,21 @@ def test_an_older_file_is_migrated_step_by_step(saved, monkeypatch):
     def doubled(content, tensors):
         return content, {**tensors, "0.sums": 2 * tensors["0.sums"]}
 
-    monkeypatch.setattr(storage, "MIGRATIONS", {1: renamed, 2: doubled})
+    monkeypatch.setattr(storage, "MIGRATIONS", {2: renamed, 3: doubled})
     maps, _, _ = load_maps(saved)
     assert list(maps) == ["MUG"]
     assert torch.equal(maps["MUG"].sums, 2 * learnt().sums)
+
+
+def test_a_file_from_before_there_was_texture_is_read_without_any(tmp_path, monkeypatch):
+    known = learnt()
+    old = replace(known, sums=known.sums[:, :36])
+    monkeypatch.setattr(storage, "VERSION", 1)
+    monkeypatch.setattr(storage, "asdict", lambda schema: {"code_bits": 64, "code_winners": 4})
+    save_maps(tmp_path / "maps", {"mug": old}, CODES)
+    monkeypatch.undo()
+    maps, schema, _ = load_maps(tmp_path / "maps")
+    assert not schema.texture
+    assert torch.equal(maps["mug"].sums[:, :36], known.sums[:, :36]) and not maps["mug"].sums[:, 36:].any()
+    with pytest.raises(MapFileError, match="texture: True here, False there"):
+        load_maps(tmp_path / "maps", replace(schema, texture=True))

@@ -8,8 +8,9 @@ import torch
 
 from ...messages import Vote
 from ..atlas import SUBSET, Atlas
+from ..densities import Tolerance
 from ..hypotheses import Hypotheses
-from ..likelihood import Tolerance, spread_out
+from ..likelihood import spread_out
 from ..memory import LOST, MISS
 from .grid import grid_of
 from .ranking import strongest
@@ -31,9 +32,9 @@ def weigh(
     evidence = np.zeros((groups, columns, count), np.float32)
     slope = np.zeros((groups, columns, count, sides), np.float32)
     information = np.zeros((groups, columns, count, sides, sides), np.float32)
-    table, *others = _arrays(atlas)
+    rows, codes, weights, grid = _arrays(atlas)
     weigh_all(
-        table, atlas.texture.numpy(), *others,
+        rows, atlas.texture.numpy(), codes, weights, grid,
         memory.numbers.numpy(), kind, memory.bitmap.numpy(),
         hypotheses.obj.numpy(), hypotheses.rotation.numpy(), hypotheses.location.numpy(),
         hypotheses.log_evidence.numpy(), hypotheses.turn_sd.numpy(), hypotheses.shift_sd.numpy(),

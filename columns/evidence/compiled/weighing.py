@@ -71,8 +71,8 @@ def _feature_ratio(s, row, bitmap, codes, weights, node, tol, winners, surface, 
 
 @njit(cache=True, inline="always")
 def _texture_ratio(s, texture, rot, turn, sensed, variance):
-    """A ratio of densities, not its logarithm; `sensed` (2, 3) and `variance` (2,) are filled in: slopes in the object's
-    frame and their variances."""
+    """The log-likelihood ratio of a texture; fills in `sensed` (2, 3), its slopes in the object's frame, and their
+    `variance` (2,)."""
     log_ratio = -s[30]
     for part in range(2):
         there, along = texture[3 * part : 3 * part + 3], sensed[part]
@@ -88,8 +88,8 @@ def _texture_ratio(s, texture, rot, turn, sensed, variance):
 @njit(cache=True)
 def weigh_all(
     rows, textures, codes, weights, grid,
-    numbers, kind, bitmap, obj, rotation, location, alive, turn_sd, shift_sd, pivot, tol, surface, colour, textured, winners,
-    curved, evidence, slope, information,
+    numbers, kind, bitmap, obj, rotation, location, alive, turn_sd, shift_sd, pivot, tol, surface, colour, textured,
+    winners, curved, evidence, slope, information,
 ):  # fmt: skip
     q, normal, direction, away = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
     predicted, felt, felt_variance = np.zeros(3), np.zeros((2, 3)), np.zeros(2)
