@@ -189,7 +189,7 @@ class LearnConfig:
 class DecisionConfig:
     """When an episode ends."""
 
-    odds: float = 300.0
+    odds: float = 1000.0
     """Posterior odds, calibrated, of one object against all others and 'none of those I know' that decide."""
     max_sensations: int = 500
     """Sensations after which an episode ends undecided."""

@@ -62,8 +62,8 @@ def colour_density(light: Tensor, hue: Tensor, rows: Tensor, spread: Tensor, tol
 
 
 def texture_density(slopes: Tensor, expected: Tensor, turn: Tensor, tol: Tolerance) -> Tensor:
-    """log density of slopes (..., 6) where a node's texture (..., 8) is expected, in the same frame, turned by an angle of
-    variance `turn` (...)."""
+    """log density of slopes (..., 6) where a node's texture (..., 8) is expected, in the same frame, turned by an angle
+    whose variance is `turn` (...)."""
     error = (slopes - expected[..., :6]).unflatten(-1, (2, 3)).square().sum(-1)
     variance = texture_variance(expected, turn)
     return -(0.5 * error / variance + (2 * math.pi * variance).log()).sum(-1)

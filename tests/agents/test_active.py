@@ -177,7 +177,7 @@ def test_an_episode_ends_with_the_decision_and_pays_for_information(env, name):
     assert [info["sensations"] for info in infos] == list(range(1, len(infos) + 1))
     # what is paid adds up to what was learnt of the truth: all that decides, less what was known at first
     first = torch.from_numpy(shown[0]["posterior"]).double().clamp(min=1e-300).log()
-    known = float(odds_of(first, torch.tensor(NAMES.index(name)))) / math.log(300)
+    known = float(odds_of(first, torch.tensor(NAMES.index(name)))) / math.log(1000)
     assert sum(rewards) == pytest.approx(1.0 - known - env.cost * len(rewards), abs=1e-3)
     assert shown[-1]["doubt"][0] < 0.02 < shown[0]["doubt"][0]
 

@@ -146,7 +146,7 @@ def household(learnt, tmp_path_factory):
 def test_a_thin_thing_seen_on_its_edge_is_recognised(household, name, edge):
     """By name at the odds that decide; where it lies is settled at stricter ones."""
     eye = 0.2 * np.array(edge, float)
-    for odds in (300.0, 7_000.0):
+    for odds in (1_000.0, 1e7):
         agent = agent_of(household, decision={"odds": odds})
         record = play(agent, name, 0, pose=(np.zeros(3), np.eye(3)), start={"eye_position": eye, "gaze": -eye})
         agent.env.close()
@@ -282,8 +282,8 @@ def test_an_episode_ends_when_nothing_is_worth_its_price(learnt):
 def test_a_price_of_nothing_changes_nothing(learnt):
     """Not even where all movements promise a loss."""
     agents = [
-        agent_of(learnt, policy={"weary": weary}, decision={"max_sensations": 12, "odds": 1e300})
-        for weary in (8.0, 500.0)
+        agent_of(learnt, policy={"weary": weary}, decision={"max_sensations": 20, "odds": 1e300})
+        for weary in (8.0, 2000.0)
     ]
     records = [play(agent, "torus", 0) for agent in agents]
     for agent in agents:

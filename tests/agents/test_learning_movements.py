@@ -1,6 +1,7 @@
 """Movements while learning: within the limits, the same twice, to where the map is empty, thin or surprising."""
 
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 from runpy import run_path
@@ -22,6 +23,7 @@ from cortical.envs.bodies import Eye, Limits, looking
 from cortical.envs.explore import ObjectExploreEnv
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "movement_learning.py"
+sys.path.insert(0, str(BENCHMARK.parent))
 MOVERS: tuple[Learning, ...] = ("coverage", "random_walk")
 HERE = Eye(np.array([0.0, 0.0, DISTANCE]), looking(np.array([0.0, 0.0, -1.0])))
 

@@ -11,11 +11,11 @@ from cortical.columns.evidence.column import EvidenceColumn
 from cortical.columns.evidence.densities import usual_texture
 from cortical.columns.geometry import rotation_from_vector
 from cortical.columns.layers.encoder import SurfacePatch
-from cortical.columns.messages import FeatureSchema, Pose
+from cortical.columns.messages import FeatureSchema, Pose, Sensation
 from cortical.columns.object_map import ObjectMap
 from cortical.columns.texture import slopes
 
-from .shapes import SCHEMAS, guesses, learnt, remembered, sensed
+from .shapes import SCHEMAS, SHAPES, guesses, remembered, sensed
 
 PIXELS, WIDTH = 16, 0.024
 
@@ -69,7 +69,8 @@ def test_nodes_hold_the_mean_slope_and_its_spread():
     g = torch.Generator().manual_seed(0)
     up, along = torch.tensor([0.0, 0.0, 1.0]).expand(n, 3), torch.tensor([1.0, 0.0, 0.0]).expand(n, 3)
     place = torch.tensor([0.001, 0.001, 0.001]).expand(n, 3)
-    texture = torch.tensor([3.0, 0, 0, 0, -5.0, 0]) + torch.tensor([1.0, 1, 0, 2, 2, 0]) * torch.randn(n, 6, generator=g)
+    noise = torch.tensor([1.0, 1, 0, 2, 2, 0]) * torch.randn(n, 6, generator=g)
+    texture = torch.tensor([3.0, 0, 0, 0, -5.0, 0]) + noise
     none = torch.zeros(n, 0, dtype=torch.int64)
     known = ObjectMap.empty(0.004).insert(place, up, along, torch.zeros(n, 2), torch.rand(n, 3), none, texture=texture)
     mean, sd = known.textures()
@@ -125,8 +126,6 @@ def test_texture_tells_how_a_round_thing_is_turned():
 
 def sensed_of(point, normal, direction, curvature, hsv):
     """Readings without noise of an object that stands at the world's origin."""
-    from cortical.columns.messages import Sensation
-
     n = len(point)
     yes, none = torch.ones(n, dtype=torch.bool), torch.zeros(n, 0, dtype=torch.int64)
     return Sensation(point + 0.1 * normal, -normal, point, normal, direction, curvature, hsv, none, yes, yes)
@@ -137,18 +136,14 @@ def test_a_map_without_texture_is_not_what_a_column_with_texture_wants():
 
 
 def test_what_an_unknown_object_foretells_is_less_than_what_maps_do(atlases):
-    """An egg without any texture foretells itself better than noise would; and less than it fits when it is there."""
     for name, schema in SCHEMAS.items():
         column = EvidenceColumn(atlases[name], schema)
-        for obj, shape in enumerate((0, 1)):
-            from .shapes import SHAPES
-
+        for obj, shape in enumerate(SHAPES):
             pose = Pose(torch.zeros(3), torch.eye(3))
-            memory = remembered(column, sensed(SHAPES[shape], pose, 60, 3, schema, noise=1.0))
+            memory = remembered(column, sensed(shape, pose, 60, 3, schema, noise=1.0))
             ballot = guesses(pose, 1)
             ballot = replace(
                 ballot, obj=torch.full((1, 1), obj), location=torch.zeros(1, 1, 3), rotation=torch.eye(3)[None, None]
             )
             fits = float(column.vote(memory, ballot).log_evidence.sum())
             assert fits > float(column.unknown(memory)[0, 0, obj]), (name, obj)
-    assert learnt(SCHEMAS["surface"]).texture.shape[1] == 8

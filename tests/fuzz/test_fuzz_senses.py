@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from spoiling import VALUES
 
-from cortical.agents.sensing import NEEDED, NEEDED_FOR_CODES, Senses
+from cortical.agents.sensing import NEEDED, NEEDED_OF_PATCHES, Senses
 from cortical.configs.schema import EyeConfig, WorldConfig
 from cortical.envs.explore import ObjectExploreEnv
 
 FUZZ = settings(settings.get_profile("fuzz"))
 COLUMNS = 3
-NAMES = sorted(NEEDED | NEEDED_FOR_CODES)
+NAMES = sorted(NEEDED | NEEDED_OF_PATCHES)
 FLOATS = st.one_of(st.floats(width=32), st.sampled_from([np.nan, np.inf, -np.inf, 1e38, -1e38, 0.0, -0.0, 1e-45]))
 DTYPES = [np.float32, np.float64, np.float16, np.int64, np.bool_, np.complex64, np.object_, "U2", "M8[s]"]
 
@@ -66,7 +66,7 @@ def test_observations(observation, senses, data):
     except ValueError as error:
         assert any(name in str(error) for name in NAMES)
         return
-    needed = NEEDED | (NEEDED_FOR_CODES if senses.encoder else {})
+    needed = NEEDED | (NEEDED_OF_PATCHES if senses.encoder else {})
     parts = {name: np.asarray(spoilt[name], float).reshape(COLUMNS, -1) for name in needed}
     finite = np.all([np.isfinite(part.astype(np.float32)).all(1) for part in parts.values()], axis=0)
     wanted = finite & (parts["valid"][:, 0] > 0.5)

@@ -28,7 +28,8 @@ def imagine(atlas: Atlas, ballot: Hypotheses, origin: Tensor, gaze: Tensor) -> t
     aside, node = np.empty(shape, np.float32), np.empty(shape, np.int64)
     _imagine(
         atlas.table.numpy(), atlas.texture.numpy(), atlas.texture_scale.numpy(), grid_of(atlas),
-        ballot.obj[0].numpy(), ballot.rotation[0].numpy(), ballot.location[0].numpy(), origin.numpy(), gaze.numpy(), numbers, kind, aside, node,
+        ballot.obj[0].numpy(), ballot.rotation[0].numpy(), ballot.location[0].numpy(), origin.numpy(), gaze.numpy(),
+        numbers, kind, aside, node,
     )  # fmt: skip
     return torch.from_numpy(numbers), torch.from_numpy(kind), torch.from_numpy(aside), torch.from_numpy(node)
 
