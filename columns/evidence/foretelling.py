@@ -22,7 +22,7 @@ from .hypotheses import Hypotheses
 from .likelihood import weigh_hits
 from .memory import BACKGROUND, HIT, LOCATION, LOST, NORMAL, TEXTURE, TEXTURE_BACKGROUND, Memory
 
-LOOSE = 0.8
+LOOSE = 0.65
 """Nats for each number that is sensed."""
 CODE_NUMBERS = 4
 """A code counts as so many numbers."""
