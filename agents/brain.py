@@ -65,7 +65,7 @@ def _kinds(experiment: Experiment, maps: dict[str, ObjectMap]) -> tuple[Column, 
     """
     column, noise = experiment.column, experiment.eye.noise
     coded = next(iter(maps.values())).bits.shape[1] > 0
-    schema, codes = feature_schema(column.features, noise), feature_schema("sdr", noise)
+    schema, codes = feature_schema(column.features, noise, column.texture), feature_schema("sdr", noise)
     wanted = [(schema, experiment.eye.columns)]
     if column.code_column and experiment.eye.columns >= 5 and coded:
         wanted = [(schema, experiment.eye.columns - 1), (codes, 1)]

@@ -29,12 +29,13 @@ TOUCH_NORMAL_SD = 0.06
 """Radians; with the 0.035 of an eye, 4 % of the objects felt were given a wrong name, with this 1 %."""
 
 
-def feature_schema(features: Features, noise: Condition = "noise") -> FeatureSchema:
+def feature_schema(features: Features, noise: Condition = "noise", texture: bool = True) -> FeatureSchema:
     """Which features a column compares, and its sensor's noise."""
     surface, coded = features in ("surface", "both"), features in ("sdr", "both")
     units, active = (CODE.units, CODE.active) if coded else (0, 0)
     return FeatureSchema(
-        surface=surface, colour=surface, texture=surface, code_bits=units, code_winners=active, **SENSOR_NOISE[noise]
+        surface=surface, colour=surface, texture=surface and texture, code_bits=units, code_winners=active,
+        **SENSOR_NOISE[noise],
     )
 
 

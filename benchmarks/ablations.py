@@ -160,6 +160,7 @@ def _unpolished(agent: Agent, maps: dict[str, ObjectMap]) -> Agent:
 OFF: dict[str, tuple[str, Change]] = {
     "misses": ("what misses say: a gaze that met nothing is a lost reading", _lacking(misses=False)),
     "colour": ("colour", _schema(colour=False)),
+    "texture": ("texture: how colour changes along the surface", _schema(texture=False)),
     "curvature": ("the values of curvature", _schema(curvature_sd=ANY)),
     "direction": ("principal directions: all turns are tried, none is likelier", _undirected),
     "normal": ("normals, but for front and back (a standard deviation of 57°)", _in_table(slice(21, 22), 1.0)),

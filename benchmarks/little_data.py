@@ -107,7 +107,7 @@ def agent_of(experiment: Experiment, few: FewViews, stage: int | str, names: tup
     """An agent that knows the objects from so many views; made once in a process. Its eye hands on its patches too."""
     region = build_region(experiment, few.maps(stage, names))
     env = ObjectExploreEnv.from_config(experiment.world, experiment.eye, experiment.touch, obs_mode="both")
-    return Agent(env, region, make_policy(experiment.policy), experiment.decision, Senses(coded=False))
+    return Agent(env, region, make_policy(experiment.policy), experiment.decision, Senses(coded=False, textured=True))
 
 
 def gain_of(light: str, episode: int) -> np.ndarray:

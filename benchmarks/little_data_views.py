@@ -50,7 +50,7 @@ class Watching(Senses):
     """Senses that also keep the patches they were shown, (k, n, n, 6) as in `record.Record`."""
 
     def __init__(self) -> None:
-        super().__init__(coded=False)
+        super().__init__(coded=False, textured=True)
         self.patches: list[np.ndarray] = []
 
     def __call__(self, observation: Mapping[str, np.ndarray]) -> Sensation:

@@ -88,7 +88,9 @@ def experiment_of(args: argparse.Namespace) -> Experiment:
         raise SystemExit(f"--suite {args.suite} needs --objects DIR, a folder of meshes in the YCB layout")
     named = args.suite in recognition.SUITES
     source = f"{args.objects}#{recognition.SUITES[args.suite]}" if named else args.suite
-    return replace(load("default"), world=WorldConfig(objects=source), eye=EyeConfig(columns=1, noise="noise"))
+    base = load("default")
+    plain = replace(base.column, texture=False)
+    return replace(base, world=WorldConfig(objects=source), eye=EyeConfig(columns=1, noise="noise"), column=plain)
 
 
 def learners(args: argparse.Namespace, experiment: Experiment, seed: int) -> list[Alone]:

@@ -9,7 +9,7 @@ movement that costs nothing here and is the same however many objects are known.
 
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -192,7 +192,8 @@ def growth(maps: dict[str, ObjectMap], experiment: Experiment, sizes: tuple[int,
 
 
 def _row(known: dict[str, Known], looks: Looks, experiment: Experiment) -> dict[str, Any]:
-    region = build_region(experiment, {name: one.map for name, one in known.items()})
+    plain = replace(experiment, column=replace(experiment.column, texture=False))  # copies have no pixels
+    region = build_region(plain, {name: one.map for name, one in known.items()})
     truths, done = _truths(list(known)), []
     for k, name in enumerate(track(truths, f"{len(known):>5} objects")):
         seen = shown(looks, known[name], np.random.default_rng([len(known), k]))

@@ -7,6 +7,7 @@ one is larger: the second direction becomes the first.
 
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,8 @@ def figures(
     """The figures that have a bar, and all streams."""
     with np.load(file) as data:
         known = models(data)
-        region = build_region(experiment, known)
+        plain = replace(experiment, column=replace(experiment.column, texture=False))  # the stream has no pixels
+        region = build_region(plain, known)
         fed(region, sensations(data, measured_stream))  # compiled and warm
         rows = [measured(data, region, stream) for stream in track(range(len(data["stream_pos"])), "streams")]
     row = rows[measured_stream]

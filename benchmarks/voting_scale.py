@@ -103,7 +103,8 @@ def episode(region: Region, seen: list[Sensation]) -> tuple[list[float], Belief]
 def row(experiment: Experiment, maps: dict[str, ObjectMap], looks: Looks, columns: int, topology: str) -> dict:
     """Figures of one number of columns on one graph."""
     eye, lateral = replace(experiment.eye, columns=columns), replace(experiment.lateral, topology=topology)
-    region = build_region(replace(experiment, eye=eye, lateral=lateral), maps)
+    column = replace(experiment.column, texture=False)  # of readings that were taken before there are no pixels
+    region = build_region(replace(experiment, eye=eye, lateral=lateral, column=column), maps)
     random = np.random.default_rng(columns)
     names = random.choice(list(maps), EPISODES if columns < LARGE else 3, replace=False).tolist()
     episode(region, sensed(looks, names[0], columns, random))  # compiled and warm

@@ -89,6 +89,8 @@ class ColumnConfig:
     """evidence: explicit hypotheses; or a kind of column that a plug-in adds, by its name."""
     features: Features = "surface"
     """What a column stores and compares: the surface record, a sparse code of the patch, or both."""
+    texture: bool = True
+    """Whether how colour changes along the surface is compared, too, where the surface record is."""
     code: Code = "fixed"
     """How a patch becomes a sparse code: by a fixed function, or by one learnt from a first look at each object."""
     node_spacing: float = 0.004
