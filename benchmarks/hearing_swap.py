@@ -47,7 +47,8 @@ def experiment_of(sense: str) -> Experiment:
     base = load("default")
     eye, fingers = (0, 1) if sense == "touch" else (1, 0)
     return replace(
-        base, column=replace(base.column, texture=False), eye=replace(base.eye, columns=eye, noise="noise"), touch=replace(base.touch, fingers=fingers),
+        base, column=replace(base.column, texture=False), eye=replace(base.eye, columns=eye, noise="noise"),
+        touch=replace(base.touch, fingers=fingers),
         decision=replace(base.decision, max_sensations=SENSATIONS),
     )  # fmt: skip
 
