@@ -71,18 +71,18 @@ def _feature_ratio(s, row, bitmap, codes, weights, node, tol, winners, surface, 
 
 @njit(cache=True, inline="always")
 def _texture_ratio(s, texture, rot, turn, sensed, variance):
-    """The log-likelihood ratio of a texture; fills in `sensed` (2, 3), its slopes in the object's frame, and their
+    """The likelihood ratio of a texture; fills in `sensed` (2, 3), its slopes in the object's frame, and their
     `variance` (2,)."""
-    log_ratio = -s[30]
+    error = 0.0
     for part in range(2):
         there, along = texture[3 * part : 3 * part + 3], sensed[part]
         into(rot, s[24 + 3 * part], s[25 + 3 * part], s[26 + 3 * part], along)
         v = texture[6 + part] + turn * dot(there, there)
-        variance[part], error = v, 0.0
+        variance[part], square = v, 0.0
         for i in range(3):
-            error += (along[i] - there[i]) ** 2
-        log_ratio -= 0.5 * error / v + math.log(TWO_PI * v)
-    return log_ratio
+            square += (along[i] - there[i]) ** 2
+        error += square / v
+    return math.exp(-s[30] - 0.5 * error) / (TWO_PI * TWO_PI * variance[0] * variance[1])
 
 
 @njit(cache=True)
@@ -161,8 +161,8 @@ def weigh_all(
                         total *= floor
                     texture_share = 0.0
                     if textured:
-                        log_ratio = _texture_ratio(s, textures[node], rot, turn, felt, felt_variance)
-                        floor = floored(log_ratio, tol[3])
+                        ratio = _texture_ratio(s, textures[node], rot, turn, felt, felt_variance)
+                        floor = (1 - tol[3]) * ratio + tol[3]
                         texture_share = 1 - tol[3] / floor
                         total *= floor
                     total *= _feature_ratio(
