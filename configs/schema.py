@@ -48,7 +48,7 @@ class EyeConfig:
     layout: str = "grid"
     """Where the patches lie: grid; rings around the gaze; fovea, `spread` apart at the gaze and ever coarser outwards,
     as in a retina; or a file of your own, .npy or .csv, (columns, 2) degrees to the right of and below the gaze, or
-    (columns, 3) with the width of each patch."""
+    (columns, 3) with the width of each patch, or (columns, 4) with how many times the noise it has, too."""
     pixels: int = 8
     """Each patch is an image of pixels x pixels rays."""
     field_of_view: float = 10.0

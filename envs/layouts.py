@@ -6,7 +6,8 @@
             the cortex magnifies the fovea by M(E) = M0 / (1 + E / h) (Horton & Hoyt, Archives of Ophthalmology 109,
             1991); so n patches lie within E where n = 2 pi (h / spread)^2 [ln(1 + u) - u / (1 + u)], u = E / h
     a file  an array of one's own, (columns, 2) degrees right of and below the gaze, .npy or .csv; a third number, if
-            there is one, is the patch's own width in degrees: a wide one sees as many pixels, but coarsely
+            there is one, is the patch's own width in degrees: a wide one sees as many pixels, but coarsely; and a
+            fourth how many times the noise it has, 1 as all others
 
 Angles to the right and down are two numbers of one turn (see `bodies.gaze_turn`): their length is the eccentricity.
 """
@@ -64,27 +65,34 @@ def patch_widths(columns: int, field_of_view: float, layout: str = "grid") -> np
     """
     if not 0.0 < field_of_view <= BROADEST:
         raise ValueError(f"a patch is at most {BROADEST:g} degrees wide, not field_of_view={field_of_view}")
-    if columns and layout not in LAYOUTS and (own := from_file(layout, columns)).shape[1] == 3:
+    if columns and layout not in LAYOUTS and (own := from_file(layout, columns)).shape[1] > 2:
         return np.radians(own[:, 2])
     return np.full(columns, math.radians(field_of_view))
 
 
+def patch_noises(columns: int, layout: str = "grid") -> np.ndarray:
+    """How many times the noise each patch has, (columns,): as a file says, or 1. Raises ValueError for a bad file."""
+    if columns and layout not in LAYOUTS and (own := from_file(layout, columns)).shape[1] > 3:
+        return own[:, 3]
+    return np.ones(columns)
+
+
 def from_file(path: str | Path, columns: int | None = None) -> np.ndarray:
     """An array of one's own, float64 degrees: (columns, 2) to the right of and below the gaze, or (columns, 3) with the
-    width of each patch.
+    width of each patch, or (columns, 4) with how many times the noise it has, too.
 
-    path : an .npy file of numbers (nothing in it is run), or a .csv file, two or three numbers a line, heading allowed
+    path : an .npy file of numbers (nothing in it is run), or a .csv file, two to four numbers a line, heading allowed
     columns : how many patches it must have; None: any number, but one
 
-    Raises ValueError where it can't be read, has another shape, or holds a NaN, an angle of more than 75 degrees or a
-    width that isn't above 0 and at most 12.
+    Raises ValueError where it can't be read, has another shape, or holds a NaN, an angle of more than 75 degrees, a width
+    that isn't above 0 and at most 12, or a negative or infinite multiple of the noise.
     """
     where = Path(path).expanduser()
     degrees = _read(where)
-    if degrees.dtype.kind not in "fiu" or degrees.ndim != 2 or degrees.shape[1] not in (2, 3) or not len(degrees):
+    if degrees.dtype.kind not in "fiu" or degrees.ndim != 2 or degrees.shape[1] not in (2, 3, 4) or not len(degrees):
         raise ValueError(
             f"{where} must hold numbers (columns, 2), degrees to the right of and below the gaze, or (columns, 3) with "
-            f"each patch's width, not {degrees.shape} {degrees.dtype}"
+            f"each patch's width, or (columns, 4) with its noise, too, not {degrees.shape} {degrees.dtype}"
         )
     if columns is not None and len(degrees) != columns:
         raise ValueError(f"{where} places {len(degrees)} patches, but the eye has {columns}: columns = {len(degrees)}")
@@ -96,13 +104,17 @@ def from_file(path: str | Path, columns: int | None = None) -> np.ndarray:
             f"{where}: patch {row} (counted from 0) is at {degrees[row, :2].tolist()} degrees, but a patch is a place "
             f"at most {WIDEST:g} degrees from the gaze; are these radians or pixels?"
         )
-    broad = ~((degrees[:, 2:] > 0) & (degrees[:, 2:] <= BROADEST)).all(1)
+    broad = ~((degrees[:, 2:3] > 0) & (degrees[:, 2:3] <= BROADEST)).all(1)
     if broad.any():
         row = int(broad.argmax())
         raise ValueError(
             f"{where}: patch {row} (counted from 0) is {degrees[row, 2]:g} degrees wide, but a patch is more than 0 "
             f"and at most {BROADEST:g} degrees wide"
         )
+    loud = ~((degrees[:, 3:] >= 0) & np.isfinite(degrees[:, 3:])).all(1)
+    if loud.any():
+        row = int(loud.argmax())
+        raise ValueError(f"{where}: patch {row} (counted from 0) has {degrees[row, 3]:g} times the noise: 0 or more")
     return degrees
 
 

@@ -95,9 +95,11 @@ def perturb_all(
     bank: Bank | None = None,
     owners: Sequence[int] = (),
     look: float = 1.0,
+    times: np.ndarray | float = 1.0,
 ) -> Record:
     """`perturb` of several eyes with as many patches each, one after the other, every eye with a generator (and, given
-    a bank, an owner) of its own: to the bit what each would read alone."""
+    a bank, an owner) of its own: to the bit what each would read alone; each patch of an eye with so many `times` the
+    noise, (c,)."""
     if condition == "clean":
         return record
     dropout, each = condition == "dropout", len(record.location) // len(randoms)
@@ -119,6 +121,7 @@ def perturb_all(
         record = _astray(record, at, bank.record, taken, sensor_position, sensor_rotation)
     if look != 1.0:
         draws[..., LOOK] *= look
+    draws *= np.reshape(times, (-1, 1))
     noisy = _noisy(record, draws.reshape(-1, 11), sensor_position, sensor_rotation)
     if dropout:
         _lose(noisy, fates.ravel() < LOST)

@@ -16,7 +16,7 @@ from cortical.configs.plugins import load_plugin
 from cortical.configs.schema import Condition, EyeConfig
 
 from .bodies import Eye, gaze_turn
-from .layouts import patch_angles, patch_widths
+from .layouts import patch_angles, patch_noises, patch_widths
 from .noise import DEPTH, Bank, perturb_all, perturb_all_images
 from .objects import Catalogue, open_catalogue
 from .placing import random_rotations
@@ -77,6 +77,7 @@ class Sensors:
 
     def __init__(self, config: EyeConfig) -> None:
         self.widths = patch_widths(config.columns, config.field_of_view, config.layout)
+        self.times = patch_noises(config.columns, config.layout)
         self._different = np.unique(self.widths).tolist()
         if not 0.0 <= config.patch_noise < math.inf:
             raise ValueError(f"eye.patch_noise multiplies the noise, 0 or more, but is {config.patch_noise}")
@@ -122,7 +123,7 @@ class Sensors:
             for width, rows in groups
         ]
         record = _in_order(read, groups)
-        return perturb_all(record, self.condition, randoms, at, turn, bank, owners, self.look), at, turn
+        return perturb_all(record, self.condition, randoms, at, turn, bank, owners, self.look, self.times), at, turn
 
     def _by_width(self, eyes: int) -> list[tuple[float, Rows]]:
         """Patches of one width are sensed in one call: the width, radians, and which rows of all eyes' patches they

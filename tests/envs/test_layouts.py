@@ -97,7 +97,7 @@ BAD = {
     "one axis": (np.zeros(3), r"\(3,\)"),
     "no width": (np.zeros((3, 3)), "patch 0 .* 0 degrees wide"),
     "too broad": (np.array([(0.0, 0.0, 9.0), (0.0, 1.0, 12.5), (1.0, 1.0, 9.0)]), "patch 1 .* at most 12 degrees wide"),
-    "four columns": (np.zeros((3, 4)), r"\(3, 4\)"),
+    "five columns": (np.zeros((3, 5)), r"\(3, 5\)"),
     "nothing": (np.zeros((0, 2)), r"\(0, 2\)"),
     "words": (np.array([("a", "b")] * 3), r"<U1"),
     "code": (np.array([[print, print]] * 3, dtype=object), "pickle"),
@@ -113,12 +113,36 @@ def test_a_bad_array_is_refused(tmp_path, array, said):
         patch_angles(3, 5.0, str(path))
 
 
-@pytest.mark.parametrize("text", ["", "1,2,3,4\n4,5,6,7\n", "1;2\n3;4\n", "right,down\none,two\n", "1,2\n3\n"])
+@pytest.mark.parametrize("text", ["", "1,2,3,4,5\n4,5,6,7,8\n", "1;2\n3;4\n", "right,down\none,two\n", "1,2\n3\n"])
 def test_a_bad_table_is_refused(tmp_path, text):
     path = tmp_path / "eye.csv"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"eye\.csv"):
         patch_angles(2, 5.0, str(path))
+
+
+def test_every_patch_may_have_noise_of_its_own(tmp_path):
+    path = tmp_path / "uneven.npy"
+    np.save(path, np.array([[0.0, 0.0, 10.0, 0.0], [0.0, 0.0, 10.0, 1.0], [0.0, 0.0, 10.0, 4.0]]))
+    seen = {
+        noise: ObjectExploreEnv.from_config(
+            WorldConfig(objects="solids"), EyeConfig(columns=3, layout=str(path), noise=noise)
+        ).reset(seed=2)[0]["location"]
+        for noise in ("clean", "noise")
+    }
+    off = np.linalg.norm(seen["noise"] - seen["clean"], axis=1)
+    assert off[0] < 1e-6 and 0 < off[1] < 0.01
+    even = np.array([[0.0, 0.0, 10.0, 1.0]] * 3)
+    np.save(path, even)
+    same = ObjectExploreEnv.from_config(
+        WorldConfig(objects="solids"), EyeConfig(columns=3, layout=str(path), noise="noise")
+    ).reset(seed=2)[0]["location"]
+    assert np.linalg.norm(same[2] - seen["clean"][2]) * 4 == pytest.approx(off[2], rel=1e-3)
+    for wrong in (-1.0, np.inf, np.nan):
+        even[1, 3] = wrong
+        np.save(path, even)
+        with pytest.raises(ValueError, match=r"patch 1 .* times the noise"):
+            from_file(path)
 
 
 def test_a_layout_that_reaches_too_far_is_refused():
