@@ -9,7 +9,9 @@ RESULTS = Path(__file__).parent / "results"
 def sparse() -> str:
     """A row for each experiment."""
     rows = _speed(_result("sparse_layers")) | _digits(_result("sparse_mnist")) | _words(_result("sparse_wikitext"))
-    rows |= _tasks(_result("permuted_mnist")["accuracy_percent"]) | _look(_result("patch_noise-default")["summary"])
+    for count, name in (("ten", "permuted_mnist"), ("fifty", "permuted_mnist-50")):
+        rows |= _tasks(f"{count} permuted tasks in turn", _result(name)["accuracy_percent"])
+    rows |= _look(_result("patch_noise-default")["summary"])
     head = ["| sparse | against dense layers in float32, one thread |", "|---|---|"]
     return "\n".join(head + [f"| {name} | {text} |" for name, text in rows.items()])
 
@@ -47,11 +49,12 @@ def _words(s: dict) -> dict[str, str]:
     }
 
 
-def _tasks(right: dict[str, float]) -> dict[str, str]:
+def _tasks(title: str, right: dict[str, float]) -> dict[str, str]:
     return {
-        "ten permuted tasks in turn": (
+        title: (
             f"{right['mlp']:.0f} % right, with dendrites {right['dendrites']:.0f}, with k winners "
-            f"{right['winners']:.0f}, with both {right['both']:.0f}"
+            f"{right['winners']:.0f}, with both {right['both']:.0f}, with synaptic intelligence, too, "
+            f"{right['both+si']:.0f}"
         )
     }
 

@@ -84,8 +84,8 @@ def from_file(path: str | Path, columns: int | None = None) -> np.ndarray:
     path : an .npy file of numbers (nothing in it is run), or a .csv file, two to four numbers a line, heading allowed
     columns : how many patches it must have; None: any number, but one
 
-    Raises ValueError where it can't be read, has another shape, or holds a NaN, an angle of more than 75 degrees, a width
-    that isn't above 0 and at most 12, or a negative or infinite multiple of the noise.
+    Raises ValueError where it can't be read, has another shape, or holds a NaN, an angle of more than 75 degrees, a
+    width that isn't above 0 and at most 12, or a negative or infinite multiple of the noise.
     """
     where = Path(path).expanduser()
     degrees = _read(where)
