@@ -5,7 +5,6 @@ An object that isn't known is taken to foretell its readings as well as a known 
 foretells what comes next better than a chain does, so one bad fit is news, and the other isn't.
 """
 
-
 from itertools import pairwise
 
 import torch

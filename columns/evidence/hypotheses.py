@@ -81,7 +81,7 @@ def turn_angle(turn: Tensor, tried: Tensor) -> Tensor:
 def seed(atlas: Atlas, numbers: Tensor, found: list[tuple[Tensor, Tensor, Tensor]]) -> Hypotheses:
     """Poses that lay one sensation on nodes of known objects.
 
-    numbers : (g, 24) one remembered sensation of each group, on an object
+    numbers : (g, 31) one remembered sensation of each group, on an object
     found : per group, nodes, turns about their normals (radians) and log-likelihood ratios of the features there
     """
     return _pad([_seed_one(atlas, at, *some) for at, some in zip(numbers, found, strict=True)], numbers[:, 6:9])

@@ -63,7 +63,7 @@ ROUGH_NEAR, ROUGH_LEVER, ROUGH_FACING = 0.003, 0.06, 0.16  # sd in metres, radia
 
 
 def telling(numbers: Tensor, bitmap: Tensor, atlas: Atlas, tol: Tolerance) -> tuple[Tensor, Tensor]:
-    """What readings (..., 24) are worth by themselves, over a fixed subset of all nodes: log densities of curvature and
+    """What readings (..., 31) are worth by themselves, over a fixed subset of all nodes: log densities of curvature and
     of colour under 'some surface of some object', (..., 2), and how little a reading tells: the share of all poses that
     fit its features, (...)."""
     few = replace(atlas, **atlas.subset(SUBSET))
@@ -77,7 +77,7 @@ def telling(numbers: Tensor, bitmap: Tensor, atlas: Atlas, tol: Tolerance) -> tu
 
 
 def features(numbers: Tensor, bitmap: Tensor, atlas: Atlas, tol: Tolerance) -> Tensor:
-    """Log-likelihood ratio of the pose-free features of readings (..., 24) at every node: (..., n)."""
+    """Log-likelihood ratio of the pose-free features of readings (..., 31) at every node: (..., n)."""
     n = numbers[..., None, :]
     total = torch.zeros(*numbers.shape[:-1], len(atlas.rows), device=numbers.device)
     if tol.surface:
@@ -165,7 +165,7 @@ def weigh_hits(
 
     node : (g, m, b, t) which nodes predict them; the nearest if not given
     """
-    s = memory.numbers[:, :, None]  # (g, m, 1, t, 24), hypotheses below as (g, 1, b, 1, ...)
+    s = memory.numbers[:, :, None]  # (g, m, 1, t, 31), hypotheses below as (g, 1, b, 1, ...)
     object_from_world = hyp.rotation.transpose(-1, -2)[:, None, :, None]
 
     def into(v: Tensor) -> Tensor:

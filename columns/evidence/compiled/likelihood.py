@@ -76,7 +76,7 @@ def sieve(atlas: Atlas, memory, group: int, anchor: int, tests: int, limit: int,
 
 
 def fitting(atlas: Atlas, at: np.ndarray, bitmap: np.ndarray, tests: int, tol: Tolerance, favour):
-    """Nodes that fit a reading (24,) best, by ratio plus favour of their objects, as many as `tests` turns allow, and
+    """Nodes that fit a reading (31,) best, by ratio plus favour of their objects, as many as `tests` turns allow, and
     their ratios: by the index where there is one for these features, else of all."""
     if atlas.index is None or tol.winners or not (tol.surface or tol.colour):
         return fitting_of_all(atlas, at, bitmap, tests, tol, favour)

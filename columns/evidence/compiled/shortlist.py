@@ -32,7 +32,7 @@ def matched(
 
 @njit(cache=True)
 def bound(box, s, floor, surface, colour):
-    """No node inside of a box matches the reading s (24,) better."""
+    """No node inside of a box matches the reading s (31,) better."""
     total = 0.0
     if surface:
         a, b = _gap(box, s[15], 0), _gap(box, s[16], 1)
